@@ -1,0 +1,160 @@
+// Package auth defines who is calling and what they may do: identities, verbs,
+// built-in roles, and the interfaces of the drivers that prove an identity
+// (basic, token, …) and decide (rbac).
+//
+// It stores nothing: users, tokens and bindings come from a Directory.
+package auth
+
+import (
+	"context"
+	"time"
+
+	"github.com/setpointhq/setpoint/config"
+)
+
+// Identity is a proven caller. The zero Identity is nobody and may do nothing.
+type Identity struct {
+	// Subject names the user, "alice"; empty for nobody.
+	Subject string
+	// Method is the driver that proved it, "basic" or "token".
+	Method string
+	// TokenID is the API token used, if one was.
+	TokenID string
+	// Session says that the token came from a login.
+	Session bool
+	// Narrow, if not nil, limits what the subject's own grants allow: an act
+	// needs a grant of the subject and one of these.
+	Narrow []Grant
+}
+
+// Anonymous reports whether nobody was proved.
+func (id Identity) Anonymous() bool { return id.Subject == "" }
+
+// Request describes where a call came from, for audit and throttling.
+type Request struct {
+	ID      string // the request id, also in the answer and in the log
+	Address string // the peer's IP address, without port
+	Agent   string // the client program, as it says itself
+}
+
+type contextKey int
+
+const (
+	identityKey contextKey = iota
+	requestKey
+)
+
+// WithIdentity puts a proven identity into the context.
+func WithIdentity(ctx context.Context, id Identity) context.Context {
+	return context.WithValue(ctx, identityKey, id)
+}
+
+// FromContext returns the caller's identity; the zero Identity if there is none.
+func FromContext(ctx context.Context) Identity {
+	id, _ := ctx.Value(identityKey).(Identity)
+	return id
+}
+
+// WithRequest puts the description of the call into the context.
+func WithRequest(ctx context.Context, r Request) context.Context {
+	return context.WithValue(ctx, requestKey, r)
+}
+
+// RequestFrom returns the description of the call.
+func RequestFrom(ctx context.Context) Request {
+	r, _ := ctx.Value(requestKey).(Request)
+	return r
+}
+
+// Credentials are what a caller sent to prove who it is.
+type Credentials struct {
+	Username string        // basic
+	Password config.Secret // basic
+	Token    config.Secret // bearer
+	Address  string        // the peer's IP address, for throttling
+}
+
+// Authenticator proves identities. Drivers are asked in a stated order.
+type Authenticator interface {
+	// Authenticate returns the identity that the credentials prove. ok is false
+	// if they are not of this driver's sort, so that the next one is asked. An
+	// error is Unauthenticated with one and the same text whatever part was
+	// wrong, or Throttled with a time to wait.
+	Authenticate(ctx context.Context, c Credentials) (id Identity, ok bool, err error)
+}
+
+// Authorizer decides. It must be quick: every call of every method asks it.
+type Authorizer interface {
+	// Allowed reports whether the identity may do the verb at the path.
+	Allowed(id Identity, verb Verb, path config.Path) bool
+	// Reaches reports whether the identity may do the verb at the path or
+	// anywhere below it: whether a listing of the path shows it anything.
+	Reaches(id Identity, verb Verb, path config.Path) bool
+}
+
+// PasswordHasher makes and checks password hashes.
+type PasswordHasher interface {
+	// Hash returns a salted hash in PHC string form. Invalid if the password
+	// breaks the policy.
+	Hash(ctx context.Context, password config.Secret) (string, error)
+}
+
+// Directory is where drivers look up what is stored. Answers come from memory
+// and are current to the node's view of the store; they must not be modified.
+type Directory interface {
+	User(name string) (*User, bool)
+	Token(id string) (*Token, bool)
+	// Grants returns what the subject's bindings give it.
+	Grants(subject string) []Grant
+}
+
+// User is a person or, with Service, a program that has no password.
+type User struct {
+	Name        string       `json:"name"`
+	Service     bool         `json:"service"`
+	Description string       `json:"description,omitempty"`
+	Disabled    bool         `json:"disabled"`
+	CreatedAt   time.Time    `json:"created_at"`
+	CreatedBy   string       `json:"created_by"`
+	Revision    config.Token `json:"revision,omitempty"`
+	// PasswordHash is in PHC string form; empty for service users.
+	PasswordHash string `json:"-"`
+}
+
+// Token is an API token or a login's session, without its secret.
+type Token struct {
+	ID          string `json:"id"`
+	User        string `json:"user"`
+	Description string `json:"description,omitempty"`
+	// Session tokens come from a login.
+	Session bool `json:"session"`
+	// Grants narrow the token; empty means all that its user may do.
+	Grants    []Grant   `json:"grants,omitempty"`
+	CreatedAt time.Time `json:"created_at"`
+	CreatedBy string    `json:"created_by"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// SecretHash is the SHA-256 of the token's secret, which has 256 random bits.
+	SecretHash []byte `json:"-"`
+}
+
+// Expired reports whether the token is past its time.
+func (t *Token) Expired(now time.Time) bool {
+	return !t.ExpiresAt.IsZero() && !now.Before(t.ExpiresAt)
+}
+
+// Grant gives a role at a scope and everything below it.
+type Grant struct {
+	Role  Role        `json:"role"`
+	Scope config.Path `json:"scope"`
+}
+
+// Binding grants a user a role at a scope.
+type Binding struct {
+	ID        string       `json:"id"`
+	User      string       `json:"user"`
+	Role      Role         `json:"role"`
+	Scope     config.Path  `json:"scope"`
+	CreatedAt time.Time    `json:"created_at"`
+	CreatedBy string       `json:"created_by"`
+	Revision  config.Token `json:"revision,omitempty"`
+}

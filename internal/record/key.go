@@ -1,0 +1,113 @@
+// Package record is the one place that knows how Setpoint's nouns lie in the
+// store: the layout of keys, and the encoding of values. It does no I/O.
+//
+// Every key is a one-letter section, a slash and a path:
+//
+//	t/<tenant>                        tenant
+//	p/<tenant>/<app>                  app
+//	e/<tenant>/<app>/<env>            env
+//	c/<tenant>/<app>/<env>/<name>     config metadata
+//	o/<tenant>/<app>/<env>/<name>     rollout: what is released to whom
+//	d/<tenant>/<app>/<env>/<name>     draft
+//	r/<path of config>/<version>      release, with its content if that is small
+//	b/<path of config>/<version>      the content of a large release
+//	a/<tenant or _>/<id>              audit record
+//	u/<user>  k/<token>  g/<binding>  identities and rights
+//	m/cluster                         the installation's own id
+package record
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/setpointhq/setpoint/config"
+)
+
+// Section is the first letter of a key.
+type Section byte
+
+// The sections.
+const (
+	Tenants  Section = 't'
+	Apps     Section = 'p'
+	Envs     Section = 'e'
+	Configs  Section = 'c'
+	Rollouts Section = 'o'
+	Drafts   Section = 'd'
+	Releases Section = 'r'
+	Contents Section = 'b'
+	Audits   Section = 'a'
+	Users    Section = 'u'
+	Tokens   Section = 'k'
+	Bindings Section = 'g'
+	Meta     Section = 'm'
+)
+
+// ClusterKey holds the installation's own id.
+const ClusterKey = "m/cluster"
+
+// SystemTenant stands for "no tenant" in audit keys; no tenant can have the name.
+const SystemTenant = "_"
+
+// Prefix returns what all keys of the section begin with.
+func (s Section) Prefix() string { return string([]byte{byte(s), '/'}) }
+
+// Key returns the key of the path (or id) in the section.
+func (s Section) Key(path string) string { return s.Prefix() + path }
+
+// Under returns what the keys of everything below the path begin with.
+func (s Section) Under(path config.Path) string {
+	if path.Level() == config.LevelRoot {
+		return s.Prefix()
+	}
+	return s.Prefix() + path.String() + "/"
+}
+
+// Split takes a key apart; an unknown or malformed key has section 0.
+func Split(key string) (s Section, rest string) {
+	if len(key) < 3 || key[1] != '/' {
+		return 0, key
+	}
+	return Section(key[0]), key[2:]
+}
+
+// ReleaseKey returns the key of a release. Versions are padded so that keys
+// order as versions do.
+func ReleaseKey(p config.Path, version int64) string {
+	return Releases.Prefix() + p.String() + "/" + padVersion(version)
+}
+
+// ContentKey returns the key of a large release's content.
+func ContentKey(p config.Path, version int64) string {
+	return Contents.Prefix() + p.String() + "/" + padVersion(version)
+}
+
+// versionDigits holds every int64.
+const versionDigits = 19
+
+func padVersion(v int64) string {
+	s := strconv.FormatInt(v, 10)
+	return strings.Repeat("0", max(0, versionDigits-len(s))) + s
+}
+
+// SplitVersion takes the rest of a release or content key apart.
+func SplitVersion(rest string) (path string, version int64, err error) {
+	i := strings.LastIndexByte(rest, '/')
+	if i < 0 {
+		return "", 0, fmt.Errorf("key %q has no version", rest)
+	}
+	version, err = strconv.ParseInt(rest[i+1:], 10, 64)
+	return rest[:i], version, err
+}
+
+// AuditKey returns the key of an audit record of a tenant; "" is the system.
+func AuditKey(tenant, id string) string { return AuditPrefix(tenant) + id }
+
+// AuditPrefix returns what the keys of a tenant's audit records begin with.
+func AuditPrefix(tenant string) string {
+	if tenant == "" {
+		tenant = SystemTenant
+	}
+	return Audits.Prefix() + tenant + "/"
+}

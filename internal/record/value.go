@@ -1,0 +1,116 @@
+package record
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/config"
+)
+
+// InlineContent is the size in bytes up to which a release's content lies in
+// the same key as its metadata: one write less for each publish. Larger content
+// has a key of its own, so that listing a history stays cheap.
+const InlineContent = 16 << 10
+
+// Encode turns a noun that has no content or secret into a value.
+func Encode(noun any) []byte {
+	b, err := json.Marshal(noun)
+	if err != nil {
+		// Only a noun that cannot be JSON at all gets here: a defect, not data.
+		panic(fmt.Sprintf("record: encode %T: %v", noun, err))
+	}
+	return b
+}
+
+// Decode reads a value that Encode made.
+func Decode[T any](value []byte) (T, error) {
+	var noun T
+	if err := json.Unmarshal(value, &noun); err != nil {
+		return noun, fmt.Errorf("decode %T: %w", noun, err)
+	}
+	return noun, nil
+}
+
+// EncodeRelease joins a release with its content, if that is small. It returns
+// the content that needs a key of its own, or nil.
+func EncodeRelease(r config.Release, content []byte) (value, separate []byte) {
+	if len(content) > InlineContent {
+		return frame(Encode(r), nil), content
+	}
+	return frame(Encode(r), content), nil
+}
+
+// DecodeRelease reads what EncodeRelease made. inline is false if the content
+// lies under ContentKey.
+func DecodeRelease(value []byte) (r config.Release, content []byte, inline bool, err error) {
+	meta, content, err := unframe(value)
+	if err != nil {
+		return r, nil, false, fmt.Errorf("decode release: %w", err)
+	}
+	r, err = Decode[config.Release](meta)
+	return r, content, r.Size <= InlineContent, err
+}
+
+// EncodeDraft joins a draft with its content.
+func EncodeDraft(d config.Draft) []byte { return frame(Encode(d), d.Content) }
+
+// DecodeDraft reads what EncodeDraft made.
+func DecodeDraft(value []byte) (config.Draft, error) {
+	meta, content, err := unframe(value)
+	if err != nil {
+		return config.Draft{}, fmt.Errorf("decode draft: %w", err)
+	}
+	d, err := Decode[config.Draft](meta)
+	d.Content = content
+	return d, err
+}
+
+// frame puts a length before meta and the content after it, as it is.
+func frame(meta, content []byte) []byte {
+	b := make([]byte, 0, binary.MaxVarintLen32+len(meta)+len(content))
+	b = binary.AppendUvarint(b, uint64(len(meta)))
+	b = append(b, meta...)
+	return append(b, content...)
+}
+
+func unframe(b []byte) (meta, content []byte, err error) {
+	n, used := binary.Uvarint(b)
+	if used <= 0 || n > uint64(len(b)-used) {
+		return nil, nil, errors.New("the value is cut off")
+	}
+	rest := b[used:]
+	return rest[:n:n], rest[n:], nil
+}
+
+type storedUser struct {
+	auth.User
+	PasswordHash string `json:"password_hash,omitempty"`
+}
+
+// EncodeUser keeps the password hash, which a User's own JSON leaves out.
+func EncodeUser(u auth.User) []byte { return Encode(storedUser{User: u, PasswordHash: u.PasswordHash}) }
+
+// DecodeUser reads what EncodeUser made.
+func DecodeUser(value []byte) (auth.User, error) {
+	s, err := Decode[storedUser](value)
+	s.User.PasswordHash = s.PasswordHash
+	return s.User, err
+}
+
+type storedToken struct {
+	auth.Token
+	SecretHash []byte `json:"secret_hash"`
+}
+
+// EncodeToken keeps the secret's hash, which a Token's own JSON leaves out.
+func EncodeToken(t auth.Token) []byte { return Encode(storedToken{Token: t, SecretHash: t.SecretHash}) }
+
+// DecodeToken reads what EncodeToken made.
+func DecodeToken(value []byte) (auth.Token, error) {
+	s, err := Decode[storedToken](value)
+	s.Token.SecretHash = s.SecretHash
+	return s.Token, err
+}
