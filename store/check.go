@@ -19,3 +19,16 @@ func CheckTxn(txn Txn) error {
 	}
 	return nil
 }
+
+// CheckQuery refuses a Query that no driver may accept.
+func CheckQuery(q Query) error {
+	switch {
+	case q.Key == "" && !q.Prefix:
+		return config.Errorf(config.Invalid, "range", "", "the query names no key; an empty key is only possible with Prefix, which selects all keys")
+	case q.Limit < 0:
+		return config.Errorf(config.Invalid, "range", q.Key, "limit %d is negative; 0 means no limit", q.Limit)
+	case q.Revision < 0:
+		return config.Errorf(config.Invalid, "range", q.Key, "revision %d is negative; 0 means the present", q.Revision)
+	}
+	return nil
+}

@@ -1,0 +1,34 @@
+package store
+
+import (
+	"context"
+	"log/slog"
+)
+
+// Driver is a store driver's settings struct, which is its constructor too.
+type Driver interface {
+	// Defaults fills every field; what the settings file says is decoded over it.
+	Defaults()
+	// Validate reports what is wrong with the settings before anything is opened.
+	Validate() error
+	// Open returns the running store. ctx bounds the opening only, not the
+	// store's life, which ends with Close.
+	Open(ctx context.Context, env Env) (Store, error)
+}
+
+// Env is what the node lends to a driver that it opens.
+type Env struct {
+	Log *slog.Logger // nil means slog.Default()
+	// DataDir is the node's own directory, under which a driver whose settings
+	// name no directory keeps its files.
+	DataDir string
+}
+
+// Liveness is implemented by stores whose engine runs in this process and can
+// die under them.
+type Liveness interface {
+	// Done is closed once the engine no longer runs, by Close or by itself.
+	Done() <-chan struct{}
+	// Err says why the engine died; nil while it runs and after a clean Close.
+	Err() error
+}
