@@ -1,0 +1,109 @@
+# Everything that is done with this source by hand or by CI. `make help` lists it.
+
+SHELL       := /bin/sh
+.SHELLFLAGS := -eu -c
+.DEFAULT_GOAL := help
+
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME  ?= 20s
+BENCHARGS ?=
+RUNARGS   ?=
+
+BINARY     := bin/setpoint
+MAX_BYTES  := 62914560 # 60 MiB, stripped
+LINTER     := $(CURDIR)/bin/golangci-lint
+
+# One way to compile for the binary, the linter and what the linter looks at, so
+# that the build cache serves all three: static, and the same on every machine.
+STATIC    := CGO_ENABLED=0 GOFLAGS="$(strip $(shell go env GOFLAGS) -trimpath)"
+GO_STATIC := $(STATIC) go
+# Every test runs under the race detector, and only there, so that nothing is
+# compiled twice. It is the one thing that needs a C compiler. Vet runs in lint.
+GO_TEST   := CGO_ENABLED=1 go test -race -vet=off -timeout=10m
+
+# The packages whose tests drive the built binary, and all others.
+E2E_PKGS   = $(shell go list ./cmd/... ./test/... 2>/dev/null)
+UNIT_PKGS  = $(filter-out $(E2E_PKGS),$(shell go list ./...))
+
+##@ Every day
+
+.PHONY: help
+help: ## Show this list
+	@awk 'BEGIN { FS = ":.*## " } \
+	  /^##@/ { printf "\n%s\n", substr($$0, 5) } \
+	  /^[a-z][a-z0-9-]*:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/setpoint: one static binary
+	@mkdir -p bin
+	$(GO_STATIC) build -ldflags "-s -w -X main.version=$(VERSION)" -o $(BINARY) ./cmd/setpoint
+	@size=$$(wc -c < $(BINARY)); \
+	if [ "$$size" -gt $(MAX_BYTES) ]; then \
+	  echo "$(BINARY) has $$size bytes; the limit is $(MAX_BYTES). See what grew: go tool nm -size -sort size" >&2; exit 1; \
+	fi; \
+	echo "$(BINARY) $(VERSION), $$((size / 1048576)) MiB"
+
+.PHONY: run
+run: build ## Build and run a server to try things out: setpoint dev (RUNARGS=…)
+	$(BINARY) dev $(RUNARGS)
+
+.PHONY: test
+test: ## Run everything that CI runs, and sum it up
+	@MAKE="$(MAKE)" tools/stages test-deps lint build current unit e2e
+
+##@ The parts of make test
+
+.PHONY: test-deps
+test-deps: ## Install the system packages that tests need, where they are missing
+	@tools/install-test-deps
+
+.PHONY: lint
+lint: $(LINTER) ## Check style, mistakes and the import table
+	$(STATIC) $(LINTER) run
+
+$(LINTER): tools/go.mod tools/go.sum
+	@mkdir -p bin
+	$(GO_STATIC) -C tools build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+.PHONY: current
+current: ## Fail if a generated file is not what its source says
+	@tools/check-generated
+
+.PHONY: unit
+unit: test-deps ## Unit tests, conformance suites and fuzz seeds, under the race detector
+	$(GO_TEST) $(UNIT_PKGS)
+
+.PHONY: e2e
+e2e: test-deps build $(LINTER) ## CLI scripts and end-to-end tests against the built binary
+	SETPOINT_BIN=$(CURDIR)/$(BINARY) GOLANGCI_LINT=$(LINTER) $(GO_TEST) $(E2E_PKGS)
+
+##@ Now and then
+
+.PHONY: fmt
+fmt: $(LINTER) ## Format all Go code
+	$(LINTER) fmt
+
+.PHONY: generate
+generate: ## Generate what is generated: references, schemas, code
+	$(GO_STATIC) generate ./...
+
+.PHONY: bench
+bench: ## Run the benchmark programs, each beside its floor (BENCHARGS=…)
+	$(GO_STATIC) run ./bench $(BENCHARGS)
+
+.PHONY: microbench
+microbench: ## Run the benchmark functions of all packages
+	$(GO_STATIC) test -run='^$$' -bench=. -benchmem ./...
+
+.PHONY: fuzz
+fuzz: ## Fuzz every target for FUZZTIME (20s) each
+	@tools/fuzz-all $(FUZZTIME)
+
+.PHONY: vuln
+vuln: ## Look the dependencies up in Go's vulnerability database (needs the network)
+	$(GO_STATIC) -C tools build -o $(CURDIR)/bin/govulncheck golang.org/x/vuln/cmd/govulncheck
+	bin/govulncheck ./...
+
+.PHONY: clean
+clean: ## Remove what was built
+	rm -rf bin dist coverage.txt
