@@ -1,10 +1,12 @@
 package settings
 
 import (
+	"encoding"
 	"fmt"
 	"io"
 	"reflect"
 	"strings"
+	"time"
 
 	"github.com/setpointhq/setpoint/plugin"
 )

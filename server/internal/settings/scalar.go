@@ -12,7 +12,6 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-
 // setText sets a value from its text, as a variable or flag gives it: a list
 // is written with commas, a map as key=value pairs.
 func setText(v reflect.Value, text string) error {

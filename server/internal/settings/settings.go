@@ -166,7 +166,6 @@ func fields(v reflect.Value) []field {
 	return out
 }
 
-
 // isGroup reports whether a type is a struct of further settings.
 func isGroup(t reflect.Type) bool {
 	return t.Kind() == reflect.Struct && !reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
