@@ -1,6 +1,7 @@
 package config
 
 import (
+	"iter"
 	"strings"
 	"time"
 )
@@ -22,6 +23,7 @@ const (
 type Tenant struct {
 	Name        string    `json:"name"`
 	Description string    `json:"description,omitempty"`
+	Closing     bool      `json:"closing,omitempty"` // being deleted: nothing new may be made in it
 	CreatedAt   time.Time `json:"created_at"`
 	CreatedBy   string    `json:"created_by"`
 	Revision    Token     `json:"revision,omitempty"`
@@ -32,6 +34,7 @@ type App struct {
 	Tenant      string    `json:"tenant"`
 	Name        string    `json:"name"`
 	Description string    `json:"description,omitempty"`
+	Closing     bool      `json:"closing,omitempty"` // being deleted: nothing new may be made in it
 	CreatedAt   time.Time `json:"created_at"`
 	CreatedBy   string    `json:"created_by"`
 	Revision    Token     `json:"revision,omitempty"`
@@ -59,6 +62,7 @@ type Env struct {
 	Description string  `json:"description,omitempty"`
 	// Protected envs refuse deletion and want a comment on every publish.
 	Protected bool `json:"protected"`
+	Closing   bool `json:"closing,omitempty"` // being deleted: nothing new may be made in it
 	// Order is the place in the app's promotion order; lower comes first.
 	Order     int       `json:"order"`
 	CreatedAt time.Time `json:"created_at"`
@@ -213,13 +217,24 @@ func (r *Rollout) Resolve(c Client) *Release {
 	return r.Stable
 }
 
+// Served yields every release that some client may be served.
+func (r *Rollout) Served() iter.Seq[*Release] {
+	return func(yield func(*Release) bool) {
+		if r.Stable != nil && !yield(r.Stable) {
+			return
+		}
+		for i := range r.Candidates {
+			if !yield(&r.Candidates[i].Release) {
+				return
+			}
+		}
+	}
+}
+
 // InUse reports whether some client may be served version v.
 func (r *Rollout) InUse(v int64) bool {
-	if r.Stable != nil && r.Stable.Version == v {
-		return true
-	}
-	for i := range r.Candidates {
-		if r.Candidates[i].Release.Version == v {
+	for release := range r.Served() {
+		if release.Version == v {
 			return true
 		}
 	}
@@ -265,6 +280,8 @@ type ChangeItem struct {
 	Size    int64  `json:"size"`
 	// Unchanged items had this content already and got no new release.
 	Unchanged bool `json:"unchanged,omitempty"`
+	// Deleted items are served no longer; Version is the last one.
+	Deleted bool `json:"deleted,omitempty"`
 }
 
 // Page is one page of a listing.

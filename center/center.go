@@ -1,0 +1,314 @@
+// Package center holds the domain verbs: everything that can be done with
+// configs, scopes, users and rights, one idea a file. Each exported method of
+// Center that acts for a caller authorizes first, from the identity in its
+// context, before it looks at anything else.
+//
+// Verbs are built from the node's view and end in one conditional store.Commit
+// that carries the change together with its audit record. The package knows no
+// protocol and no driver.
+package center
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/setpointhq/setpoint/audit"
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/format"
+	"github.com/setpointhq/setpoint/internal/record"
+	"github.com/setpointhq/setpoint/internal/view"
+	"github.com/setpointhq/setpoint/store"
+)
+
+// Options are the parts of a Center; all are required but Now.
+type Options struct {
+	Store      store.Store
+	View       *view.View
+	Formats    *format.Set
+	Directory  *Directory
+	Authorizer auth.Authorizer
+	Passwords  auth.PasswordHasher
+	Limits     Limits
+	Log        *slog.Logger
+	Now        func() time.Time // time.Now if nil
+}
+
+// Center is the domain's front door. It is safe for concurrent use.
+type Center struct {
+	store     store.Store
+	view      *view.View
+	formats   *format.Set
+	directory *Directory
+	authz     auth.Authorizer
+	passwords auth.PasswordHasher
+	limits    Limits
+	log       *slog.Logger
+	now       func() time.Time
+	refusals  *refusals
+}
+
+// New makes a Center of its parts.
+func New(o Options) *Center {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return &Center{
+		store: o.Store, view: o.View, formats: o.Formats, directory: o.Directory,
+		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now,
+		refusals: newRefusals(),
+	}
+}
+
+// Run does the center's background work, writing the audit records of refused
+// acts, until ctx ends. It returns when that work has stopped.
+func (c *Center) Run(ctx context.Context) error {
+	return c.refusals.run(ctx, c.writeRefusals)
+}
+
+// Formats lists the names of the formats that this server offers.
+func (c *Center) Formats() []string { return c.formats.Names() }
+
+// Limits returns the limits in force.
+func (c *Center) Limits() Limits { return c.limits }
+
+// authorize is the first line of every method that acts for a caller.
+func (c *Center) authorize(ctx context.Context, op string, verb auth.Verb, path config.Path) (auth.Identity, error) {
+	id := auth.FromContext(ctx)
+	if id.Anonymous() {
+		return id, errAnonymous(op)
+	}
+	if !c.authz.Allowed(id, verb, path) {
+		return id, c.refuse(ctx, op, verb, path)
+	}
+	return id, nil
+}
+
+// authorizeReach lets the caller in if it may do the verb at the path or
+// anywhere below it: for listings, which then show only what it may see.
+func (c *Center) authorizeReach(ctx context.Context, op string, verb auth.Verb, path config.Path) (auth.Identity, error) {
+	id := auth.FromContext(ctx)
+	if id.Anonymous() {
+		return id, errAnonymous(op)
+	}
+	if !c.authz.Reaches(id, verb, path) {
+		return id, c.refuse(ctx, op, verb, path)
+	}
+	return id, nil
+}
+
+// authenticated lets in whoever has proved an identity: for acts on oneself.
+func (c *Center) authenticated(ctx context.Context, op string) (auth.Identity, error) {
+	id := auth.FromContext(ctx)
+	if id.Anonymous() {
+		return id, errAnonymous(op)
+	}
+	return id, nil
+}
+
+func errAnonymous(op string) error {
+	return config.Errorf(config.Unauthenticated, op, "", "this needs an identity: log in, or send an API token")
+}
+
+// refuse notes the attempt for audit and says which right was missing where. It
+// is the same whether what was asked for exists or not.
+func (c *Center) refuse(ctx context.Context, op string, verb auth.Verb, path config.Path) error {
+	c.refusals.note(ctx, op, path, audit.Denied)
+	where := path.String()
+	if where == "" {
+		where = "the whole installation"
+	}
+	return config.Errorf(config.Denied, op, path.String(), "%q has no right to %s on %s", auth.FromContext(ctx).Subject, verb, where)
+}
+
+// commitTries bounds how often a change is built anew because others were
+// faster. Each try starts from a view that has seen what made the last one fail.
+const commitTries = 64
+
+// commit builds a change from the node's picture and commits it. When a
+// condition fails, or build refuses because of what it saw, the picture may
+// have been old: it catches up with the store and builds again. A refusal that
+// repeats on a picture known to be current is the answer.
+//
+// When commit returns, this node serves the change: what one has written one
+// can read back here.
+func (c *Center) commit(ctx context.Context, op string, build func(*view.Snapshot) (store.Txn, error)) (int64, error) {
+	var current int64 // the snapshot must be at least this new for a refusal to count
+	for range commitTries {
+		snap := c.view.Snapshot()
+		txn, err := build(snap)
+		switch {
+		case err == nil && len(txn.Writes) == 0:
+			return snap.Revision, nil
+		case err == nil:
+			var revision int64
+			if revision, err = c.store.Commit(ctx, txn); err == nil {
+				c.settle(ctx, revision)
+				return revision, nil
+			}
+			if !errors.Is(err, store.ErrConflict) {
+				return 0, located(op, "", err)
+			}
+		case !dependsOnState(err) || current != 0 && snap.Revision >= current:
+			return 0, located(op, "", err)
+		}
+		if current, err = c.catchUp(ctx); err != nil {
+			return 0, located(op, "", err)
+		}
+	}
+	return 0, config.Errorf(config.Conflict, op, "", "others kept changing it; it was tried %d times", commitTries)
+}
+
+// dependsOnState reports whether a refusal could come from an old picture.
+func dependsOnState(err error) bool {
+	switch config.KindOf(err) {
+	case config.Conflict, config.NotFound, config.Exists, config.Exhausted:
+		return true
+	default:
+		return false
+	}
+}
+
+// catchUp brings the view to a point that includes every finished commit, and
+// returns that point.
+func (c *Center) catchUp(ctx context.Context) (int64, error) {
+	page, err := c.store.Range(ctx, store.Query{Key: record.ClusterKey, KeysOnly: true})
+	if err != nil {
+		return 0, err
+	}
+	return page.Revision, c.waitFor(ctx, page.Revision)
+}
+
+// waitFor waits until the view has applied the revision, within a bound.
+func (c *Center) waitFor(ctx context.Context, revision int64) error {
+	if c.view.Snapshot().Revision >= revision {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.limits.RevisionWait)
+	defer cancel()
+	return c.view.WaitFor(ctx, revision)
+}
+
+// settle waits for the node's own view after a commit. The change is durable
+// whatever happens here, so a view that is late is not the caller's error.
+func (c *Center) settle(ctx context.Context, revision int64) {
+	if err := c.waitFor(ctx, revision); err != nil && ctx.Err() == nil {
+		c.log.WarnContext(ctx, "the view is late", "revision", revision, "error", err)
+	}
+}
+
+// located completes an error with operation and path where they are missing.
+func located(op, path string, err error) error {
+	var e *config.Error
+	if !errors.As(err, &e) {
+		return &config.Error{Op: op, Kind: config.KindOf(err), Path: path, Err: err}
+	}
+	if e.Op != "" && (e.Path != "" || path == "") {
+		return err
+	}
+	whole := *e
+	if whole.Op == "" {
+		whole.Op = op
+	}
+	if whole.Path == "" {
+		whole.Path = path
+	}
+	return &whole
+}
+
+// token renders a revision for clients.
+func (c *Center) token(revision int64) config.Token {
+	return encodeToken(revision, c.view.Snapshot().Cluster)
+}
+
+// expect turns a client's token into the revision that a condition wants, and
+// compares it with what is there. The empty token expects nothing.
+func (c *Center) expect(op string, path string, expected config.Token, actual int64) error {
+	if expected == "" {
+		return nil
+	}
+	revision, cluster, err := decodeToken(expected)
+	if err != nil {
+		return located(op, path, err)
+	}
+	if revision != actual || cluster != c.view.Snapshot().Cluster {
+		return config.Errorf(config.Conflict, op, path, "it was changed since you read it: read it again and repeat your change")
+	}
+	return nil
+}
+
+// stamp is who changes something now, for the nouns' author fields.
+func (c *Center) stamp(id auth.Identity) (string, time.Time) {
+	return id.Subject, c.now().UTC().Round(0)
+}
+
+// Limits bound what one installation takes in.
+type Limits struct {
+	ConfigSize       int64         `yaml:"config_size" doc:"largest content of one config, in bytes"`
+	ConfigsPerEnv    int           `yaml:"configs_per_env" doc:"most configs in one env, deleted ones not counted"`
+	KeepReleases     int           `yaml:"keep_releases" doc:"how many releases of a config are kept; those in use always are"`
+	ChangeSetConfigs int           `yaml:"change_set_configs" doc:"most configs in one change set"`
+	ChangeSetSize    int64         `yaml:"change_set_size" doc:"most content in one change set, in bytes"`
+	CommentLength    int           `yaml:"comment_length" doc:"longest comment or description, in bytes"`
+	RevisionWait     time.Duration `yaml:"revision_wait" doc:"longest wait for this node to catch up with a revision that a client asks for"`
+	SessionTTL       time.Duration `yaml:"session_ttl" doc:"how long a login lasts"`
+	TokenTTL         time.Duration `yaml:"token_ttl" doc:"longest life of an API token"`
+}
+
+// Defaults fills every field.
+func (l *Limits) Defaults() {
+	*l = Limits{
+		ConfigSize:       1 << 20,
+		ConfigsPerEnv:    20_000,
+		KeepReleases:     100,
+		ChangeSetConfigs: 1_000,
+		ChangeSetSize:    16 << 20,
+		CommentLength:    2_000,
+		RevisionWait:     5 * time.Second,
+		SessionTTL:       12 * time.Hour,
+		TokenTTL:         5 * 365 * 24 * time.Hour,
+	}
+}
+
+// Validate refuses limits under which nothing works.
+func (l Limits) Validate() error {
+	type bound struct {
+		name       string
+		value, min int64
+	}
+	var errs []error
+	for _, b := range []bound{
+		{"config_size", l.ConfigSize, 1}, {"configs_per_env", int64(l.ConfigsPerEnv), 1},
+		{"keep_releases", int64(l.KeepReleases), 1}, {"change_set_configs", int64(l.ChangeSetConfigs), 1},
+		{"change_set_size", l.ChangeSetSize, l.ConfigSize}, {"comment_length", int64(l.CommentLength), 1},
+		{"revision_wait", int64(l.RevisionWait), int64(time.Millisecond)},
+		{"session_ttl", int64(l.SessionTTL), int64(time.Minute)}, {"token_ttl", int64(l.TokenTTL), int64(time.Minute)},
+	} {
+		if b.value < b.min {
+			errs = append(errs, fmt.Errorf("limits.%s: must be at least %d", b.name, b.min))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// PageRequest asks for one page of a listing.
+type PageRequest struct {
+	Limit int    // 0 means 100; at most 1,000
+	After string // Page.Next of the page before
+}
+
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// size returns the number of items to give.
+func (p PageRequest) size() int {
+	if p.Limit <= 0 {
+		return defaultPage
+	}
+	return min(p.Limit, maxPage)
+}

@@ -1,0 +1,533 @@
+package center
+
+import (
+	"context"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/setpointhq/setpoint/audit"
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/record"
+	"github.com/setpointhq/setpoint/internal/view"
+	"github.com/setpointhq/setpoint/store"
+)
+
+// Tenants lists the tenants in which the caller may see something, by name.
+func (c *Center) Tenants(ctx context.Context, r PageRequest) (config.Page[config.Tenant], error) {
+	id, err := c.authorizeReach(ctx, "tenant.list", auth.Fetch, config.Path{})
+	if err != nil {
+		return config.Page[config.Tenant]{}, err
+	}
+	snap := c.view.Snapshot()
+	return pageOf(r, snap.Tenants(r.After), func(t *view.Tenant) (config.Tenant, string, bool) {
+		return c.showTenant(t), t.Name, c.authz.Reaches(id, auth.Fetch, config.Path{Tenant: t.Name})
+	}), nil
+}
+
+// Tenant returns one tenant.
+func (c *Center) Tenant(ctx context.Context, name string) (config.Tenant, error) {
+	const op = "tenant.get"
+	path := config.Path{Tenant: name}
+	if _, err := c.authorizeReach(ctx, op, auth.Fetch, path); err != nil {
+		return config.Tenant{}, err
+	}
+	t, ok := c.view.Snapshot().Tenant(name)
+	if !ok {
+		return config.Tenant{}, errNoScope(op, path)
+	}
+	return c.showTenant(t), nil
+}
+
+// CreateTenant makes a tenant.
+func (c *Center) CreateTenant(ctx context.Context, t config.Tenant) (config.Tenant, error) {
+	const op = "tenant.create"
+	path := config.Path{Tenant: t.Name}
+	id, err := c.authorize(ctx, op, auth.Manage, config.Path{})
+	if err != nil {
+		return t, err
+	}
+	t.CreatedBy, t.CreatedAt = c.stamp(id)
+	t.Revision, t.Closing = "", false
+	revision, err := c.createScope(ctx, op, path, t.Description, func(*view.Snapshot) (any, error) { return t, nil })
+	t.Revision = c.token(revision)
+	return t, err
+}
+
+// UpdateTenant changes a tenant's description. Revision, if set, must be current.
+func (c *Center) UpdateTenant(ctx context.Context, t config.Tenant) (config.Tenant, error) {
+	const op = "tenant.update"
+	path := config.Path{Tenant: t.Name}
+	if _, err := c.authorize(ctx, op, auth.Manage, path); err != nil {
+		return t, err
+	}
+	var next config.Tenant
+	revision, err := c.updateScope(ctx, op, path, t.Description, t.Revision, func(snap *view.Snapshot) any {
+		old, _ := snap.Tenant(t.Name)
+		next = old.Tenant
+		next.Description, next.Closing = t.Description, false
+		return next
+	})
+	next.Revision = c.token(revision)
+	return next, err
+}
+
+// DeleteTenant removes a tenant that has no apps.
+func (c *Center) DeleteTenant(ctx context.Context, name string, expected config.Token) error {
+	return c.deleteScope(ctx, "tenant.delete", config.Path{Tenant: name}, config.Path{}, expected)
+}
+
+// Apps lists the apps of a tenant in which the caller may see something, by name.
+func (c *Center) Apps(ctx context.Context, tenant string, r PageRequest) (config.Page[config.App], error) {
+	const op = "app.list"
+	path := config.Path{Tenant: tenant}
+	id, err := c.authorizeReach(ctx, op, auth.Fetch, path)
+	if err != nil {
+		return config.Page[config.App]{}, err
+	}
+	snap := c.view.Snapshot()
+	if _, ok := snap.Tenant(tenant); !ok {
+		return config.Page[config.App]{}, errNoScope(op, path)
+	}
+	return pageOf(r, snap.Apps(tenant, r.After), func(a *view.App) (config.App, string, bool) {
+		return c.showApp(a), a.Name, c.authz.Reaches(id, auth.Fetch, a.Path())
+	}), nil
+}
+
+// App returns one app.
+func (c *Center) App(ctx context.Context, path config.Path) (config.App, error) {
+	const op = "app.get"
+	if _, err := c.authorizeReach(ctx, op, auth.Fetch, path); err != nil {
+		return config.App{}, err
+	}
+	a, ok := c.view.Snapshot().App(path)
+	if !ok {
+		return config.App{}, errNoScope(op, path)
+	}
+	return c.showApp(a), nil
+}
+
+// CreateApp makes an app.
+func (c *Center) CreateApp(ctx context.Context, a config.App) (config.App, error) {
+	const op = "app.create"
+	id, err := c.authorize(ctx, op, auth.Manage, config.Path{Tenant: a.Tenant})
+	if err != nil {
+		return a, err
+	}
+	a.CreatedBy, a.CreatedAt = c.stamp(id)
+	a.Revision, a.Closing = "", false
+	revision, err := c.createScope(ctx, op, a.Path(), a.Description, func(*view.Snapshot) (any, error) { return a, nil })
+	a.Revision = c.token(revision)
+	return a, err
+}
+
+// UpdateApp changes an app's description. Revision, if set, must be current.
+func (c *Center) UpdateApp(ctx context.Context, a config.App) (config.App, error) {
+	const op = "app.update"
+	if _, err := c.authorize(ctx, op, auth.Manage, a.Path()); err != nil {
+		return a, err
+	}
+	var next config.App
+	revision, err := c.updateScope(ctx, op, a.Path(), a.Description, a.Revision, func(snap *view.Snapshot) any {
+		old, _ := snap.App(a.Path())
+		next = old.App
+		next.Description, next.Closing = a.Description, false
+		return next
+	})
+	next.Revision = c.token(revision)
+	return next, err
+}
+
+// DeleteApp removes an app that has no envs.
+func (c *Center) DeleteApp(ctx context.Context, path config.Path, expected config.Token) error {
+	return c.deleteScope(ctx, "app.delete", path, path.Parent(), expected)
+}
+
+// Envs lists the envs of an app in which the caller may see something, in the
+// order of promotion.
+func (c *Center) Envs(ctx context.Context, app config.Path) ([]config.Env, error) {
+	const op = "env.list"
+	id, err := c.authorizeReach(ctx, op, auth.Fetch, app)
+	if err != nil {
+		return nil, err
+	}
+	snap := c.view.Snapshot()
+	if _, ok := snap.App(app); !ok {
+		return nil, errNoScope(op, app)
+	}
+	envs := []config.Env{}
+	for e := range snap.Envs(app, "") {
+		if c.authz.Reaches(id, auth.Fetch, e.Path()) {
+			envs = append(envs, c.showEnv(e))
+		}
+	}
+	slices.SortStableFunc(envs, func(a, b config.Env) int { return a.Order - b.Order })
+	return envs, nil
+}
+
+// Env returns one env.
+func (c *Center) Env(ctx context.Context, path config.Path) (config.Env, error) {
+	const op = "env.get"
+	if _, err := c.authorizeReach(ctx, op, auth.Fetch, path); err != nil {
+		return config.Env{}, err
+	}
+	e, ok := c.view.Snapshot().Env(path)
+	if !ok {
+		return config.Env{}, errNoScope(op, path)
+	}
+	return c.showEnv(e), nil
+}
+
+// MaxEnvsPerApp bounds the envs of one app, which are listed whole.
+const MaxEnvsPerApp = 1000
+
+// CreateEnv makes an env. An Order of 0 puts it behind the app's last one; a
+// Kind left out goes by the name.
+func (c *Center) CreateEnv(ctx context.Context, e config.Env) (config.Env, error) {
+	const op = "env.create"
+	id, err := c.authorize(ctx, op, auth.Manage, e.Path().Parent())
+	if err != nil {
+		return e, err
+	}
+	if e.Kind == "" {
+		e.Kind = config.EnvKind(e.Name)
+	}
+	e.CreatedBy, e.CreatedAt = c.stamp(id)
+	e.Revision, e.Closing = "", false
+	asked := e.Order
+	revision, err := c.createScope(ctx, op, e.Path(), e.Description, func(snap *view.Snapshot) (any, error) {
+		count := 0
+		e.Order = asked
+		for other := range snap.Envs(e.Path().Parent(), "") {
+			count++
+			if asked == 0 {
+				e.Order = max(e.Order, other.Order+10)
+			}
+		}
+		if e.Order == 0 {
+			e.Order = 10
+		}
+		if count >= MaxEnvsPerApp {
+			return nil, config.Errorf(config.Exhausted, op, e.Path().String(), "the app has %d envs, which is the most", count)
+		}
+		return e, checkEnvKind(e.Kind)
+	})
+	e.Revision = c.token(revision)
+	return e, err
+}
+
+// EnvPatch changes what is not nil.
+type EnvPatch struct {
+	Path        config.Path
+	Kind        *config.EnvKind
+	Description *string
+	Protected   *bool
+	Order       *int
+	Expected    config.Token
+}
+
+// UpdateEnv changes an env's properties.
+func (c *Center) UpdateEnv(ctx context.Context, p EnvPatch) (config.Env, error) {
+	const op = "env.update"
+	if _, err := c.authorize(ctx, op, auth.Manage, p.Path); err != nil {
+		return config.Env{}, err
+	}
+	if p.Kind != nil {
+		if err := checkEnvKind(*p.Kind); err != nil {
+			return config.Env{}, located(op, p.Path.String(), err)
+		}
+	}
+	var next config.Env
+	revision, err := c.updateScope(ctx, op, p.Path, deref(p.Description), p.Expected, func(snap *view.Snapshot) any {
+		old, _ := snap.Env(p.Path)
+		next = old.Env
+		set(&next.Kind, p.Kind)
+		set(&next.Description, p.Description)
+		set(&next.Protected, p.Protected)
+		set(&next.Order, p.Order)
+		next.Closing = false
+		return next
+	})
+	next.Revision = c.token(revision)
+	return next, err
+}
+
+// DeleteEnv removes an env in which no config is live. The history of deleted
+// configs is kept and comes back if the env is made again.
+func (c *Center) DeleteEnv(ctx context.Context, path config.Path, expected config.Token) error {
+	return c.deleteScope(ctx, "env.delete", path, path.Parent(), expected)
+}
+
+// scopeState is what the verbs of all three scopes need to know of one.
+type scopeState struct {
+	revision  int64
+	closing   bool
+	protected bool
+}
+
+func scopeAt(snap *view.Snapshot, path config.Path) (scopeState, bool) {
+	switch path.Level() {
+	case config.LevelRoot:
+		return scopeState{}, true
+	case config.LevelTenant:
+		if t, ok := snap.Tenant(path.Tenant); ok {
+			return scopeState{revision: t.ModRevision, closing: t.Closing}, true
+		}
+	case config.LevelApp:
+		if a, ok := snap.App(path); ok {
+			return scopeState{revision: a.ModRevision, closing: a.Closing}, true
+		}
+	case config.LevelEnv:
+		if e, ok := snap.Env(path); ok {
+			return scopeState{revision: e.ModRevision, closing: e.Closing, protected: e.Protected}, true
+		}
+	}
+	return scopeState{}, false
+}
+
+func scopeKey(path config.Path) string {
+	section := map[config.Level]record.Section{
+		config.LevelTenant: record.Tenants, config.LevelApp: record.Apps, config.LevelEnv: record.Envs,
+	}[path.Level()]
+	return section.Key(path.String())
+}
+
+// createScope writes a new tenant, app or env below a parent that is there.
+func (c *Center) createScope(ctx context.Context, op string, path config.Path, description string, make func(*view.Snapshot) (any, error)) (int64, error) {
+	if err := path.Validate(); err != nil {
+		return 0, located(op, path.String(), err)
+	}
+	if err := c.checkComment(op, path.String(), description); err != nil {
+		return 0, err
+	}
+	return c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
+		parent, ok := scopeAt(snap, path.Parent())
+		if !ok {
+			return store.Txn{}, errNoScope(op, path.Parent())
+		}
+		if parent.closing {
+			return store.Txn{}, located(op, "", errClosing(path.Parent()))
+		}
+		if _, taken := scopeAt(snap, path); taken {
+			return store.Txn{}, config.Errorf(config.Exists, op, path.String(), "there is %s %s of this name already", article(path), path.Level())
+		}
+		noun, err := make(snap)
+		if err != nil {
+			return store.Txn{}, err
+		}
+		txn := store.Txn{
+			Conds: []store.Cond{{Key: scopeKey(path)}},
+			Writes: []store.Write{
+				{Key: scopeKey(path), Value: record.Encode(noun)},
+				c.audited(ctx, audit.Record{Action: op, Path: path}),
+			},
+		}
+		if path.Level() != config.LevelTenant {
+			txn.Conds = append(txn.Conds, store.Cond{Key: scopeKey(path.Parent()), Revision: parent.revision})
+		}
+		return txn, nil
+	})
+}
+
+func (c *Center) updateScope(ctx context.Context, op string, path config.Path, description string, expected config.Token, change func(*view.Snapshot) any) (int64, error) {
+	if err := path.Validate(); err != nil {
+		return 0, located(op, path.String(), err)
+	}
+	if err := c.checkComment(op, path.String(), description); err != nil {
+		return 0, err
+	}
+	return c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
+		state, ok := scopeAt(snap, path)
+		if !ok {
+			return store.Txn{}, errNoScope(op, path)
+		}
+		if err := c.expect(op, path.String(), expected, state.revision); err != nil {
+			return store.Txn{}, err
+		}
+		return store.Txn{
+			Conds: []store.Cond{{Key: scopeKey(path), Revision: state.revision}},
+			Writes: []store.Write{
+				{Key: scopeKey(path), Value: record.Encode(change(snap))},
+				c.audited(ctx, audit.Record{Action: op, Path: path}),
+			},
+		}, nil
+	})
+}
+
+// deleteScope removes an empty scope in two commits. The first marks it as
+// closing, which makes every creation below it that is under way fail on its
+// condition; only then is "empty" a fact. A crash in between leaves the mark,
+// which a repeated delete, or an update, resolves.
+func (c *Center) deleteScope(ctx context.Context, op string, path, needed config.Path, expected config.Token) error {
+	if _, err := c.authorize(ctx, op, auth.Manage, needed); err != nil {
+		return err
+	}
+	if err := path.Validate(); err != nil {
+		return located(op, path.String(), err)
+	}
+	if err := c.markClosing(ctx, op, path, expected, true); err != nil {
+		return err
+	}
+	_, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
+		state, ok := scopeAt(snap, path)
+		if !ok {
+			return store.Txn{}, errNoScope(op, path)
+		}
+		if what := childrenOf(snap, path); what != "" {
+			return store.Txn{}, config.Errorf(config.Conflict, op, path.String(), "the %s is not empty: it still has %s", path.Level(), what)
+		}
+		txn := store.Txn{
+			Conds: []store.Cond{{Key: scopeKey(path), Revision: state.revision}},
+			Writes: []store.Write{
+				{Key: scopeKey(path), Delete: true},
+				c.audited(ctx, audit.Record{Action: op, Path: path}),
+			},
+		}
+		// Rights go with the scope: one of the same name made later starts without.
+		for _, b := range sorted(c.directory.state.Load().bindings, "") {
+			if path.Contains(b.Scope) {
+				txn.Writes = append(txn.Writes, store.Write{Key: record.Bindings.Key(b.ID), Delete: true})
+			}
+		}
+		return txn, nil
+	})
+	if err != nil && config.KindOf(err) == config.Conflict {
+		if reopen := c.markClosing(ctx, op, path, "", false); reopen != nil {
+			c.log.ErrorContext(ctx, "a scope stays closed; delete or update it again", "path", path.String(), "error", reopen)
+		}
+	}
+	return err
+}
+
+func (c *Center) markClosing(ctx context.Context, op string, path config.Path, expected config.Token, closing bool) error {
+	_, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
+		state, ok := scopeAt(snap, path)
+		if !ok {
+			return store.Txn{}, errNoScope(op, path)
+		}
+		if err := c.expect(op, path.String(), expected, state.revision); err != nil {
+			return store.Txn{}, err
+		}
+		if closing && state.protected {
+			return store.Txn{}, config.Errorf(config.Conflict, op, path.String(), "the env is protected; unprotect it first")
+		}
+		return store.Txn{
+			Conds:  []store.Cond{{Key: scopeKey(path), Revision: state.revision}},
+			Writes: []store.Write{{Key: scopeKey(path), Value: record.Encode(closingNoun(snap, path, closing))}},
+		}, nil
+	})
+	return err
+}
+
+func closingNoun(snap *view.Snapshot, path config.Path, closing bool) any {
+	switch path.Level() {
+	case config.LevelTenant:
+		t, _ := snap.Tenant(path.Tenant)
+		noun := t.Tenant
+		noun.Closing = closing
+		return noun
+	case config.LevelApp:
+		a, _ := snap.App(path)
+		noun := a.App
+		noun.Closing = closing
+		return noun
+	default:
+		e, _ := snap.Env(path)
+		noun := e.Env
+		noun.Closing = closing
+		return noun
+	}
+}
+
+// childrenOf names one thing that lives below the path, "" if nothing does.
+func childrenOf(snap *view.Snapshot, path config.Path) string {
+	switch path.Level() {
+	case config.LevelTenant:
+		for a := range snap.Apps(path.Tenant, "") {
+			return "app " + a.Name
+		}
+	case config.LevelApp:
+		for e := range snap.Envs(path, "") {
+			return "env " + e.Name
+		}
+	default:
+		for cfg := range snap.Configs(path, "") {
+			if cfg.MetaRevision != 0 && !cfg.Rollout.Deleted {
+				return "config " + cfg.Meta.Path.Name
+			}
+		}
+	}
+	return ""
+}
+
+func (c *Center) showTenant(t *view.Tenant) config.Tenant {
+	noun := t.Tenant
+	noun.Revision = c.token(t.ModRevision)
+	return noun
+}
+
+func (c *Center) showApp(a *view.App) config.App {
+	noun := a.App
+	noun.Revision = c.token(a.ModRevision)
+	return noun
+}
+
+func (c *Center) showEnv(e *view.Env) config.Env {
+	noun := e.Env
+	noun.Revision = c.token(e.ModRevision)
+	return noun
+}
+
+func checkEnvKind(kind config.EnvKind) error {
+	if err := (config.Path{Tenant: "t", App: "a", Env: string(kind)}).Require(config.LevelEnv); err != nil {
+		return config.Errorf(config.Invalid, "", "", "env kind %q: use dev, test, prod or a word like them", kind)
+	}
+	return nil
+}
+
+func errNoScope(op string, path config.Path) error {
+	if err := path.Validate(); err != nil {
+		return located(op, path.String(), err)
+	}
+	return config.Errorf(config.NotFound, op, path.String(), "there is no such %s", path.Level())
+}
+
+func article(p config.Path) string {
+	if l := p.Level().String(); strings.ContainsAny(l[:1], "ae") {
+		return "an"
+	}
+	return "a"
+}
+
+func set[T any](field *T, value *T) {
+	if value != nil {
+		*field = *value
+	}
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// pageOf fills a page from an ordered sequence; show gives the item, the name
+// that continues the listing after it, and whether the caller may see it.
+func pageOf[V, T any](r PageRequest, all iter.Seq[V], show func(V) (T, string, bool)) config.Page[T] {
+	page := config.Page[T]{Items: []T{}}
+	var last string
+	for v := range all {
+		item, name, visible := show(v)
+		if !visible {
+			continue
+		}
+		if len(page.Items) == r.size() {
+			page.Next = last
+			return page
+		}
+		page.Items, last = append(page.Items, item), name
+	}
+	return page
+}

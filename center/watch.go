@@ -1,0 +1,130 @@
+package center
+
+import (
+	"context"
+
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/view"
+)
+
+// WatchRequest asks for what a client is served and every change of it.
+type WatchRequest struct {
+	Patterns []string // config paths, envs, or patterns with '*'
+	Client   config.Client
+	// After resumes: only what changed since that token is delivered. Empty, or
+	// a token that can no longer be resumed from, begins with a snapshot.
+	After config.Token
+}
+
+// MaxPatterns bounds the patterns of one watch.
+const MaxPatterns = 256
+
+// Watch is one subscription. It belongs to one goroutine.
+type Watch struct {
+	center   *Center
+	sub      *view.Subscription
+	identity auth.Identity
+	scopes   []config.Path
+}
+
+// Delivery is everything that changed for the client since the last one, as of
+// one revision.
+type Delivery struct {
+	Revision config.Token
+	// Reset means: this is a snapshot, forget whatever is not in it.
+	Reset   bool
+	Changes []view.Change
+}
+
+// Watch subscribes. notify is called, from the view's own loop, whenever Next
+// may have something new; it must not block. The caller calls Next once without
+// being notified, and Close at the end.
+func (c *Center) Watch(ctx context.Context, r WatchRequest, notify func()) (*Watch, error) {
+	const op = "config.watch"
+	id, err := c.authenticated(ctx, op)
+	if err != nil {
+		return nil, err
+	}
+	patterns, scopes, err := c.watchScopes(ctx, op, r.Patterns)
+	if err != nil {
+		return nil, err
+	}
+	after, err := c.resumeAt(ctx, op, r.After)
+	if err != nil {
+		return nil, err
+	}
+	sub := c.view.Subscribe(view.Filter{Patterns: patterns, Client: r.Client, After: after}, notify)
+	return &Watch{center: c, sub: sub, identity: id, scopes: scopes}, nil
+}
+
+// watchScopes parses and authorizes the patterns. A pattern needs the right on
+// everything that it could match.
+func (c *Center) watchScopes(ctx context.Context, op string, texts []string) ([]config.Pattern, []config.Path, error) {
+	if len(texts) == 0 || len(texts) > MaxPatterns {
+		return nil, nil, config.Errorf(config.Invalid, op, "", "name 1 to %d paths or patterns to watch; got %d", MaxPatterns, len(texts))
+	}
+	patterns := make([]config.Pattern, len(texts))
+	scopes := make([]config.Path, len(texts))
+	for i, text := range texts {
+		pattern, err := config.ParsePattern(text)
+		if err != nil {
+			return nil, nil, located(op, "", err)
+		}
+		patterns[i], scopes[i] = pattern, pattern.Prefix()
+		if _, err := c.authorize(ctx, op, auth.Fetch, scopes[i]); err != nil {
+			return nil, nil, err
+		}
+	}
+	return patterns, scopes, nil
+}
+
+// resumeAt turns a token into the revision to go on from. A token of another
+// installation, or one that this node does not reach in time, starts over with
+// a snapshot: nothing may be skipped.
+func (c *Center) resumeAt(ctx context.Context, op string, after config.Token) (int64, error) {
+	if after == "" {
+		return 0, nil
+	}
+	revision, cluster, err := decodeToken(after)
+	if err != nil {
+		return 0, located(op, "", err)
+	}
+	if cluster != c.view.Snapshot().Cluster {
+		return 0, nil
+	}
+	if err := c.waitFor(ctx, revision); err != nil {
+		if ctx.Err() != nil {
+			return 0, located(op, "", ctx.Err())
+		}
+		return 0, nil
+	}
+	return revision, nil
+}
+
+// Next returns what is new, without waiting; ok is false if nothing is. The
+// error is Denied once the right to watch was withdrawn.
+func (w *Watch) Next() (d Delivery, ok bool, err error) {
+	for _, scope := range w.scopes {
+		if !w.center.authz.Allowed(w.identity, auth.Fetch, scope) {
+			return Delivery{}, false, config.Errorf(config.Denied, "config.watch", scope.String(), "the right to watch this was withdrawn")
+		}
+	}
+	got, ok := w.sub.Next()
+	if !ok {
+		return Delivery{}, false, nil
+	}
+	return Delivery{Revision: w.center.token(got.Revision), Reset: got.Reset, Changes: got.Changes}, true, nil
+}
+
+// Content returns the bytes of a release that Next delivered.
+func (w *Watch) Content(ctx context.Context, r *config.Release) ([]byte, error) {
+	content, err := w.center.view.Content(ctx, r)
+	return content, located0("config.watch", r.Path, err)
+}
+
+// Revision returns the position that the watch was last brought to.
+func (w *Watch) Revision() config.Token { return w.center.token(w.center.view.Snapshot().Revision) }
+
+// Close ends the subscription.
+func (w *Watch) Close() { w.sub.Close() }
