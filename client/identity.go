@@ -1,0 +1,240 @@
+package client
+
+import (
+	"context"
+	"iter"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/setpointhq/setpoint/config"
+)
+
+// Session is the outcome of a login.
+type Session struct {
+	// Token is the session's secret, for Options.Token.
+	Token     config.Secret `json:"token"`
+	ID        string        `json:"id"`
+	User      string        `json:"user"`
+	ExpiresAt time.Time     `json:"expires_at"`
+}
+
+// Login proves a password and begins a session. The Client goes on as whom it
+// was. ttl 0 takes the server's.
+func (c *Client) Login(ctx context.Context, username string, password config.Secret, ttl time.Duration) (Session, error) {
+	in := struct {
+		Username string `json:"username"`
+		Password string `json:"password"`
+		TTL      string `json:"ttl,omitempty"`
+	}{username, password.Reveal(), ttlText(ttl)}
+	var s Session
+	_, err := c.call(ctx, request{method: http.MethodPost, path: "/v1/auth/login", in: in, anonymous: true}, &s)
+	return s, err
+}
+
+func ttlText(ttl time.Duration) string {
+	if ttl == 0 {
+		return ""
+	}
+	return ttl.String()
+}
+
+// Logout ends the session whose token the Client uses.
+func (c *Client) Logout(ctx context.Context) error {
+	_, err := c.call(ctx, request{method: http.MethodPost, path: "/v1/auth/logout"}, nil)
+	return err
+}
+
+// Grant gives a role at a scope and everything below it.
+type Grant struct {
+	Role  string      `json:"role"`
+	Scope config.Path `json:"scope"`
+}
+
+// WhoAmI is who the server takes the caller for.
+type WhoAmI struct {
+	User    string  `json:"user"`
+	Method  string  `json:"method"`
+	TokenID string  `json:"token_id,omitempty"`
+	Grants  []Grant `json:"grants"`
+	// Narrow, if any, limits Grants: those of the token in use.
+	Narrow    []Grant   `json:"narrow,omitempty"`
+	ExpiresAt time.Time `json:"expires_at,omitzero"`
+}
+
+// WhoAmI asks who the caller is.
+func (c *Client) WhoAmI(ctx context.Context) (WhoAmI, error) {
+	return get[WhoAmI](ctx, c, "/v1/auth/whoami")
+}
+
+// SetPassword changes the caller's own password.
+func (c *Client) SetPassword(ctx context.Context, old, password config.Secret) error {
+	in := struct {
+		Old string `json:"old"`
+		New string `json:"new"`
+	}{old.Reveal(), password.Reveal()}
+	_, err := c.call(ctx, request{method: http.MethodPost, path: "/v1/auth/password", in: in}, nil)
+	return err
+}
+
+// User is a person or, with Service, a program that has no password.
+type User struct {
+	Name        string       `json:"name"`
+	Service     bool         `json:"service"`
+	Description string       `json:"description,omitempty"`
+	Disabled    bool         `json:"disabled"`
+	CreatedAt   time.Time    `json:"created_at"`
+	CreatedBy   string       `json:"created_by"`
+	Revision    config.Token `json:"revision,omitempty"`
+}
+
+// Users lists the users.
+func (c *Client) Users(ctx context.Context) iter.Seq2[User, error] {
+	return list[User](ctx, c, "/v1/users", nil)
+}
+
+// User returns one user.
+func (c *Client) User(ctx context.Context, name string) (User, error) {
+	return get[User](ctx, c, "/v1/users/"+url.PathEscape(name))
+}
+
+// NewUser is a user to create. Service users have no Password.
+type NewUser struct {
+	Name        string
+	Service     bool
+	Description string
+	Password    config.Secret
+}
+
+// CreateUser makes a user.
+func (c *Client) CreateUser(ctx context.Context, n NewUser) (User, error) {
+	in := struct {
+		Name        string `json:"name"`
+		Service     bool   `json:"service,omitempty"`
+		Description string `json:"description,omitempty"`
+		Password    string `json:"password,omitempty"`
+	}{n.Name, n.Service, n.Description, n.Password.Reveal()}
+	return post[User](ctx, c, "/v1/users", in)
+}
+
+// UserPatch changes a user. What is nil stays as it is.
+type UserPatch struct {
+	Description *string
+	Disabled    *bool
+	Password    *config.Secret
+	// Expected makes the change conditional on the revision that was seen.
+	Expected config.Token
+}
+
+// UpdateUser changes a user.
+func (c *Client) UpdateUser(ctx context.Context, name string, p UserPatch) (User, error) {
+	in := struct {
+		Description *string `json:"description,omitempty"`
+		Disabled    *bool   `json:"disabled,omitempty"`
+		Password    *string `json:"password,omitempty"`
+	}{Description: p.Description, Disabled: p.Disabled}
+	if p.Password != nil {
+		text := p.Password.Reveal()
+		in.Password = &text
+	}
+	return patch[User](ctx, c, "/v1/users/"+url.PathEscape(name), p.Expected, in)
+}
+
+// DeleteUser deletes a user with its tokens and bindings. expected makes it
+// conditional on the revision that was seen; "" does not.
+func (c *Client) DeleteUser(ctx context.Context, name string, expected config.Token) error {
+	return remove(ctx, c, "/v1/users/"+url.PathEscape(name), expected)
+}
+
+// Token is an API token or a session, without its secret.
+type Token struct {
+	ID          string    `json:"id"`
+	User        string    `json:"user"`
+	Description string    `json:"description,omitempty"`
+	Session     bool      `json:"session"`
+	Grants      []Grant   `json:"grants,omitempty"` // none for all that its user may do
+	CreatedAt   time.Time `json:"created_at"`
+	CreatedBy   string    `json:"created_by"`
+	ExpiresAt   time.Time `json:"expires_at,omitzero"`
+}
+
+// Tokens lists the tokens of a user; "" for the caller's own.
+func (c *Client) Tokens(ctx context.Context, user string) iter.Seq2[Token, error] {
+	return list[Token](ctx, c, "/v1/tokens", values("user", user))
+}
+
+// NewToken is a token to create.
+type NewToken struct {
+	User        string        // "" for the caller
+	Description string        //
+	Grants      []Grant       // narrow the token; none for all that its user may do
+	TTL         time.Duration // 0 takes the server's
+}
+
+// CreatedToken is a new token with its secret, which is shown this once.
+type CreatedToken struct {
+	Token
+	Secret config.Secret `json:"-"`
+}
+
+// CreateToken makes a token.
+func (c *Client) CreateToken(ctx context.Context, n NewToken) (CreatedToken, error) {
+	in := struct {
+		User        string  `json:"user,omitempty"`
+		Description string  `json:"description,omitempty"`
+		Grants      []Grant `json:"grants,omitempty"`
+		TTL         string  `json:"ttl,omitempty"`
+	}{n.User, n.Description, n.Grants, ttlText(n.TTL)}
+	out, err := post[struct {
+		Token
+		Secret config.Secret `json:"token"`
+	}](ctx, c, "/v1/tokens", in)
+	return CreatedToken{Token: out.Token, Secret: out.Secret}, err
+}
+
+// RevokeToken ends a token at once.
+func (c *Client) RevokeToken(ctx context.Context, id string) error {
+	return remove(ctx, c, "/v1/tokens/"+url.PathEscape(id), "")
+}
+
+// Role describes a role.
+type Role struct {
+	Name        string   `json:"name"`
+	Verbs       []string `json:"verbs"`
+	Description string   `json:"description"`
+}
+
+// Roles lists the roles that there are.
+func (c *Client) Roles(ctx context.Context) iter.Seq2[Role, error] {
+	return list[Role](ctx, c, "/v1/roles", nil)
+}
+
+// Binding grants a user a role at a scope.
+type Binding struct {
+	ID        string       `json:"id"`
+	User      string       `json:"user"`
+	Role      string       `json:"role"`
+	Scope     config.Path  `json:"scope"`
+	CreatedAt time.Time    `json:"created_at"`
+	CreatedBy string       `json:"created_by"`
+	Revision  config.Token `json:"revision,omitempty"`
+}
+
+// Bindings lists the bindings of a user, or with "" of all.
+func (c *Client) Bindings(ctx context.Context, user string) iter.Seq2[Binding, error] {
+	return list[Binding](ctx, c, "/v1/bindings", values("user", user))
+}
+
+// CreateBinding grants a user a role at a scope; the root scope is everything.
+func (c *Client) CreateBinding(ctx context.Context, user string, g Grant) (Binding, error) {
+	in := struct {
+		User string `json:"user"`
+		Grant
+	}{user, g}
+	return post[Binding](ctx, c, "/v1/bindings", in)
+}
+
+// DeleteBinding takes a grant away.
+func (c *Client) DeleteBinding(ctx context.Context, id string) error {
+	return remove(ctx, c, "/v1/bindings/"+url.PathEscape(id), "")
+}
