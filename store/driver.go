@@ -3,14 +3,13 @@ package store
 import (
 	"context"
 	"log/slog"
+
+	"github.com/setpointhq/setpoint/plugin"
 )
 
 // Driver is a store driver's settings struct, which is its constructor too.
 type Driver interface {
-	// Defaults fills every field; what the settings file says is decoded over it.
-	Defaults()
-	// Validate reports what is wrong with the settings before anything is opened.
-	Validate() error
+	plugin.Settings
 	// Open returns the running store. ctx bounds the opening only, not the
 	// store's life, which ends with Close.
 	Open(ctx context.Context, env Env) (Store, error)

@@ -24,7 +24,7 @@ func (c *Settings) Defaults() { c.History = 1 << 16 }
 // Validate refuses a history that could not even hold the present.
 func (c *Settings) Validate() error {
 	if c.History < 1 {
-		return config.Errorf(config.Invalid, "settings", "store.memory.history", "must be at least 1, is %d", c.History)
+		return config.Errorf(config.Invalid, "settings", "history", "must be at least 1, is %d", c.History)
 	}
 	return nil
 }
@@ -94,7 +94,7 @@ func (s *Store) Range(ctx context.Context, q store.Query) (store.Page, error) {
 	case q.Revision > 0:
 		at = q.Revision
 	}
-	page := store.Page{Revision: s.revision}
+	page := store.Page{Revision: at}
 	for key := range s.scan(q) {
 		v, ok := s.at(key, at)
 		if !ok {

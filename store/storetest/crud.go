@@ -175,6 +175,9 @@ func pagesOfOneMoment(open Factory) func(*testing.T) {
 			q := store.Query{Key: "k/", Prefix: true, Limit: 4, Reverse: reverse}
 			for more := true; more; {
 				page := f.query(q)
+				if q.Revision != 0 && page.Revision != q.Revision {
+					t.Errorf("a page of the past is at %d, want %d", page.Revision, q.Revision)
+				}
 				if q.Revision == 0 {
 					q.Revision = page.Revision
 				}
