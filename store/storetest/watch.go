@@ -231,7 +231,7 @@ func resumeAnywhere(open Factory) func(*testing.T) {
 		f := start(t, open)
 		before := f.now()
 		var last int64
-		for i := range 15 {
+		for i := range 10 {
 			last = f.commit(put(fmt.Sprintf("k/%d", i%4), fmt.Sprint(i)), put("k/x", fmt.Sprint(i)))
 			if i%5 == 4 {
 				last = f.commit(del("k/x"))

@@ -1,0 +1,311 @@
+package etcd
+
+import (
+	"bytes"
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/store"
+)
+
+const (
+	// inFlight is how many batches are under way at once. Two let etcd write one
+	// to disk while it applies the other; more of them only make batches smaller.
+	inFlight = 2
+
+	// Bounds of a batch. Together they stay within what an etcd server accepts
+	// by default (128 operations in a transaction, counted along the deepest
+	// path; 1.5 MiB), and they bound what one log entry holds in memory. What is
+	// larger goes alone.
+	maxBatch      = 64
+	maxBatchOps   = 48 // of one commit in a batch
+	maxBatchBytes = 256 << 10
+
+	// opOverhead is roughly what an operation takes up beside key and value.
+	opOverhead = 24
+
+	// commitPatience bounds a transaction: etcd gives up before that by itself.
+	commitPatience = 30 * time.Second
+)
+
+// committer gathers the commits that arrive while others are under way, and
+// sends them to etcd as one transaction, one log entry, one fsync. Each keeps
+// its own conditions: it is a nested transaction, of which some may fail and
+// others not. Commits that touch each other's keys never share a batch, so that
+// no order among those of a batch exists that anyone could observe.
+type committer struct {
+	store   *Store
+	workers sync.WaitGroup
+	wake    chan struct{} // holds a token for each worker that has something to look for
+
+	mu      sync.Mutex
+	stopped bool
+	queue   []*commit // in order of arrival
+}
+
+// commit is one caller's transaction.
+type commit struct {
+	conds  []clientv3.Cmp
+	writes []clientv3.Op
+	reads  []string // keys of conds
+	keys   []string // keys of writes
+	bytes  int
+	done   chan result // buffered: a caller that has left does not hold up a worker
+}
+
+type result struct {
+	revision int64
+	err      error
+}
+
+func (c *committer) start(s *Store) {
+	c.store = s
+	c.wake = make(chan struct{}, inFlight)
+	for range inFlight {
+		c.workers.Go(c.work)
+	}
+}
+
+// wait returns when nothing is under way any more, after the store's life ended.
+func (c *committer) wait() { c.workers.Wait() }
+
+// Commit implements store.Store.
+func (s *Store) Commit(ctx context.Context, txn store.Txn) (int64, error) {
+	const op = "commit"
+	if err := store.CheckTxn(txn); err != nil {
+		return 0, err
+	}
+	if ctx.Err() != nil {
+		return 0, &config.Error{Op: op, Kind: config.KindOf(ctx.Err()), Err: ctx.Err()}
+	}
+	one := s.prepare(txn)
+	switch {
+	case one.bytes > int(s.settings.MaxRequestBytes):
+		return 0, config.Errorf(config.TooLarge, op, "", "the transaction has about %d bytes, the limit is %s (max_request_bytes); split it", one.bytes, s.settings.MaxRequestBytes)
+	case max(len(one.writes), len(one.conds)) > s.settings.MaxTxnOps:
+		return 0, config.Errorf(config.TooLarge, op, "", "the transaction has %d writes and %d conditions, the limit is %d (max_txn_ops); split it", len(one.writes), len(one.conds), s.settings.MaxTxnOps)
+	}
+	if !s.commits.enqueue(one) {
+		return 0, context.Cause(s.life)
+	}
+	select {
+	case r := <-one.done:
+		return r.revision, r.err
+	case <-ctx.Done():
+		s.commits.abandon(one)
+		return 0, &config.Error{Op: op, Kind: config.KindOf(ctx.Err()), Err: ctx.Err()}
+	}
+}
+
+// prepare translates a transaction. Values are copied: a caller that leaves
+// early may use its buffers again while the transaction is still under way.
+func (s *Store) prepare(txn store.Txn) *commit {
+	one := &commit{
+		conds:  make([]clientv3.Cmp, 0, len(txn.Conds)),
+		writes: make([]clientv3.Op, 0, len(txn.Writes)+1),
+		reads:  make([]string, 0, len(txn.Conds)),
+		keys:   make([]string, 0, len(txn.Writes)+1),
+		done:   make(chan result, 1),
+	}
+	for _, cond := range txn.Conds {
+		key := s.data + cond.Key
+		one.conds = append(one.conds, clientv3.Compare(clientv3.ModRevision(key), "=", cond.Revision))
+		one.reads = append(one.reads, key)
+		one.bytes += len(key) + opOverhead
+	}
+	puts := false
+	for _, w := range txn.Writes {
+		key := s.data + w.Key
+		op := clientv3.OpDelete(key)
+		if !w.Delete {
+			puts = true
+			op = clientv3.OpPut(key, "")
+			op.WithValueBytes(bytes.Clone(w.Value))
+		}
+		one.writes = append(one.writes, op)
+		one.keys = append(one.keys, key)
+		one.bytes += len(key) + len(w.Value) + opOverhead
+	}
+	if !puts { // etcd has no new revision for deleting what is not there
+		one.writes = append(one.writes, clientv3.OpPut(s.touch, ""))
+		one.keys = append(one.keys, s.touch)
+	}
+	return one
+}
+
+// enqueue hands a commit to the workers; false means that the store's life is over.
+func (c *committer) enqueue(one *commit) bool {
+	c.mu.Lock()
+	if c.stopped {
+		c.mu.Unlock()
+		return false
+	}
+	c.queue = append(c.queue, one)
+	c.mu.Unlock()
+	select {
+	case c.wake <- struct{}{}:
+	default: // every worker has a token and will look
+	}
+	return true
+}
+
+// abandon takes a commit out of the queue, if it still is there.
+func (c *committer) abandon(one *commit) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.queue, one); i >= 0 {
+		c.queue = slices.Delete(c.queue, i, i+1)
+	}
+}
+
+// work sends batches until the store's life ends.
+func (c *committer) work() {
+	for {
+		select {
+		case <-c.wake:
+		case <-c.store.life.Done():
+			c.failQueued()
+			return
+		}
+		for batch := c.take(); len(batch) > 0; batch = c.take() {
+			c.send(batch)
+		}
+	}
+}
+
+// failQueued answers those who still wait when the store's life has ended.
+func (c *committer) failQueued() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.stopped = true
+	for _, one := range c.queue {
+		one.done <- result{err: context.Cause(c.store.life)}
+	}
+	c.queue = nil
+}
+
+// take removes the next batch from the queue: the first commit, and of those
+// behind it the ones that fit in and have no key in common with the batch.
+func (c *committer) take() []*commit {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.queue) == 0 {
+		return nil
+	}
+	batch := c.queue[:1:1]
+	size := batch[0].bytes
+	if len(c.queue) == 1 || !batch[0].small() {
+		c.queue = c.queue[1:]
+		return batch
+	}
+	read, written := map[string]struct{}{}, map[string]struct{}{}
+	batch[0].mark(read, written)
+	left := make([]*commit, 0, len(c.queue)-1)
+	for i, one := range c.queue[1:] {
+		if len(batch) == maxBatch {
+			left = append(left, c.queue[1+i:]...)
+			break
+		}
+		if !one.small() || size+one.bytes > maxBatchBytes || one.collides(read, written) {
+			left = append(left, one)
+			continue
+		}
+		batch = append(batch, one)
+		size += one.bytes
+		one.mark(read, written)
+	}
+	c.queue = left
+	return batch
+}
+
+// small reports whether a commit may share a batch.
+func (one *commit) small() bool {
+	return max(len(one.writes), len(one.conds)) <= maxBatchOps && one.bytes <= maxBatchBytes
+}
+
+// collides reports whether a commit depends on keys that the batch changes, or
+// changes keys that the batch depends on.
+func (one *commit) collides(read, written map[string]struct{}) bool {
+	for _, key := range one.reads {
+		if _, ok := written[key]; ok {
+			return true
+		}
+	}
+	for _, key := range one.keys {
+		if _, ok := written[key]; ok {
+			return true
+		}
+		if _, ok := read[key]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+func (one *commit) mark(read, written map[string]struct{}) {
+	for _, key := range one.reads {
+		read[key] = struct{}{}
+	}
+	for _, key := range one.keys {
+		written[key] = struct{}{}
+	}
+}
+
+// send commits a batch and answers its callers.
+func (c *committer) send(batch []*commit) {
+	// The life of no caller: one that leaves must not take the others along.
+	ctx, cancel := context.WithTimeout(c.store.life, commitPatience)
+	defer cancel()
+	var (
+		resp *clientv3.TxnResponse
+		err  error
+	)
+	if len(batch) == 1 {
+		resp, err = c.store.client.Txn(ctx).If(batch[0].conds...).Then(batch[0].writes...).Commit()
+	} else {
+		nested := make([]clientv3.Op, len(batch))
+		for i, one := range batch {
+			nested[i] = clientv3.OpTxn(one.conds, one.writes, nil)
+		}
+		resp, err = c.store.client.Txn(ctx).Then(nested...).Commit()
+	}
+	if err != nil {
+		c.sendFailed(batch, err)
+		return
+	}
+	c.store.position.advance(resp.Header.Revision)
+	for i, one := range batch {
+		held := resp.Succeeded
+		if len(batch) > 1 {
+			held = resp.Responses[i].GetResponseTxn().GetSucceeded()
+		}
+		if held {
+			one.done <- result{revision: resp.Header.Revision}
+		} else {
+			one.done <- result{err: store.ErrConflict}
+		}
+	}
+}
+
+// sendFailed tells the callers of a batch why it failed. Where etcd refused the
+// batch for what it is, each commit is tried alone: only some can be at fault.
+func (c *committer) sendFailed(batch []*commit, err error) {
+	failure := context.Cause(c.store.life)
+	if failure == nil {
+		failure = translate("commit", err)
+	}
+	if len(batch) > 1 && config.KindOf(failure) == config.TooLarge {
+		for _, one := range batch {
+			c.send([]*commit{one})
+		}
+		return
+	}
+	for _, one := range batch {
+		one.done <- result{err: failure}
+	}
+}

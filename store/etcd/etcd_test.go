@@ -1,0 +1,42 @@
+package etcd_test
+
+import (
+	"log/slog"
+	"path/filepath"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/setpointhq/setpoint/store"
+	"github.com/setpointhq/setpoint/store/etcd"
+	"github.com/setpointhq/setpoint/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testLog shows the engine's warnings with the test that they belong to.
+func testLog(tb testing.TB) *slog.Logger {
+	return slog.New(slog.NewTextHandler(tb.Output(), nil))
+}
+
+// settings are the defaults with the data in a folder of the test.
+func settings(tb testing.TB) etcd.Settings {
+	var c etcd.Settings
+	c.Defaults()
+	c.DataDir = filepath.Join(tb.TempDir(), "etcd")
+	return c
+}
+
+func openEmbedded(tb testing.TB) store.Store {
+	tb.Helper()
+	c := settings(tb)
+	s, err := c.Open(tb.Context(), store.Env{Log: testLog(tb)})
+	if err != nil {
+		tb.Fatalf("open: %v", err)
+	}
+	return s
+}
+
+func TestEmbeddedConformance(t *testing.T) { storetest.Run(t, openEmbedded) }
+
+func BenchmarkEmbedded(b *testing.B) { storetest.Bench(b, openEmbedded) }
