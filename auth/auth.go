@@ -79,11 +79,14 @@ type Authenticator interface {
 	// Authenticate returns the identity that the credentials prove. ok is false
 	// if they are not of this driver's sort, so that the next one is asked. An
 	// error is Unauthenticated with one and the same text whatever part was
-	// wrong, or Throttled with a time to wait.
+	// wrong, or Throttled with a time to wait (errors.As *RetryAfter). With an
+	// error the identity is zero and ok is true: nobody else is asked.
 	Authenticate(ctx context.Context, c Credentials) (id Identity, ok bool, err error)
 }
 
-// Authorizer decides. It must be quick: every call of every method asks it.
+// Authorizer decides. It must be quick: every call of every method asks it. It
+// denies nobody, users that are missing or disabled, and no verb at all; of a
+// set of verbs it wants each to be allowed.
 type Authorizer interface {
 	// Allowed reports whether the identity may do the verb at the path.
 	Allowed(id Identity, verb Verb, path config.Path) bool
@@ -97,6 +100,14 @@ type PasswordHasher interface {
 	// Hash returns a salted hash in PHC string form. Invalid if the password
 	// breaks the policy.
 	Hash(ctx context.Context, password config.Secret) (string, error)
+}
+
+// PasswordPolicy is implemented by a PasswordHasher that can judge a password
+// for a certain user, which Hash cannot: it does not know whose it will be.
+type PasswordPolicy interface {
+	// CheckPassword is Invalid, and says why, if the user may not take the
+	// password. The text never holds the password.
+	CheckPassword(user string, password config.Secret) error
 }
 
 // Directory is where drivers look up what is stored. Answers come from memory

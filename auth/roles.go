@@ -22,7 +22,7 @@ const (
 	Publish
 	// Manage creates, changes and deletes tenants, apps and envs.
 	Manage
-	// Grant manages users, tokens and bindings.
+	// GrantRights manages users, tokens and bindings.
 	GrantRights
 	// ReadAudit lists audit records.
 	ReadAudit
