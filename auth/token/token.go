@@ -1,0 +1,101 @@
+// Package token proves identities by bearer tokens: API tokens and the sessions
+// of logins, whose secrets are stored hashed. A right token always passes, as
+// nobody can guess one; failures are counted by address only to keep noise down.
+package token
+
+import (
+	"context"
+	"time"
+
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/auth/throttle"
+	"github.com/setpointhq/setpoint/config"
+)
+
+// Name of the driver, in settings and in auth.Identity.Method.
+const Name = "token"
+
+const place = "auth." + Name
+
+// Settings of the token driver.
+type Settings struct {
+	PerAddress throttle.Settings `yaml:"per_address" doc:"how failures from one address are slowed; an IPv6 address counts as its /64"`
+}
+
+// Defaults fills every field.
+func (s *Settings) Defaults() {
+	s.PerAddress.Defaults()
+	s.PerAddress.Failures = 30 // a fleet with one expired deployment may share one address
+}
+
+// Validate refuses what would be senseless.
+func (s *Settings) Validate() error { return s.PerAddress.Validate(place + ".per_address") }
+
+// Open returns the working driver, an *Authenticator.
+func (s *Settings) Open(_ context.Context, env auth.Env) (auth.Authenticator, error) {
+	if err := s.Validate(); err != nil {
+		return nil, err
+	}
+	if env.Directory == nil {
+		return nil, config.Errorf(config.Internal, "open", place, "opened without a directory of tokens")
+	}
+	env = env.WithDefaults()
+	return &Authenticator{directory: env.Directory, now: env.Now, perAddress: throttle.New(s.PerAddress, env.Now)}, nil
+}
+
+// Authenticator proves bearer tokens. It starts no goroutine and needs no closing.
+type Authenticator struct {
+	directory  auth.Directory
+	now        func() time.Time
+	perAddress *throttle.Limiter
+}
+
+// Authenticate proves a token. It reads nothing but memory.
+func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (auth.Identity, bool, error) {
+	if !auth.IsBearer(c.Token) {
+		return auth.Identity{}, false, nil
+	}
+	t, ok := a.lookUp(c.Token)
+	switch {
+	case !ok:
+		return auth.Identity{}, true, a.refuse(c.Address)
+	case t.Expired(a.now()):
+		// Only who has the secret learns this, so it is no guess and not counted.
+		return auth.Identity{}, true, config.Errorf(config.Unauthenticated, "authenticate", "", "the token has expired; log in again, or have a new one made")
+	}
+	id := auth.Identity{Subject: t.User, Method: Name, TokenID: t.ID, Session: t.Session}
+	if len(t.Grants) > 0 {
+		id.Narrow = t.Grants
+	}
+	return id, true, nil
+}
+
+// lookUp returns the token that the text is the secret of, if its user may
+// still act.
+func (a *Authenticator) lookUp(text config.Secret) (*auth.Token, bool) {
+	id, hash, ok := auth.ParseBearer(text)
+	if !ok {
+		return nil, false
+	}
+	t, ok := a.directory.Token(id)
+	if !ok || !hash.Matches(t.SecretHash) {
+		return nil, false
+	}
+	u, ok := a.directory.User(t.User)
+	return t, ok && !u.Disabled
+}
+
+// refuse counts the failure and says the same whatever was wrong.
+func (a *Authenticator) refuse(address string) error {
+	network := throttle.Network(address)
+	if err := throttle.Check(a.perAddress.Wait(network)); err != nil {
+		return err
+	}
+	a.perAddress.Fail(network)
+	return config.Errorf(config.Unauthenticated, "authenticate", "", "the token is not valid; it may have been revoked, or copied in part")
+}
+
+var (
+	_ auth.Driver        = (*Settings)(nil)
+	_ auth.Authenticator = (*Authenticator)(nil)
+)
