@@ -16,8 +16,10 @@ import (
 
 // Store is an ordered map of keys with one total order of changes.
 //
-// Revisions are positive and rise by at least one with every Commit. All
-// methods are safe for concurrent use. Errors are *config.Error: Unavailable
+// Revisions are positive. A Commit's is higher than that of every Commit that
+// returned before it was called; those under way together may share one, so a
+// revision is a position and not the identity of a change. All methods are safe
+// for concurrent use. Errors are *config.Error: Unavailable
 // when the engine cannot be reached or has no quorum, Timeout and Canceled from
 // ctx, ErrClosed after Close.
 type Store interface {
