@@ -8,10 +8,8 @@ import (
 	"github.com/setpointhq/setpoint/format"
 )
 
-// size of the hostile contents: the default limit of a config.
-const size = 1 << 20
-
-// Hostile returns contents that have hurt parsers: each is about 1 MiB. They
+// Hostile returns contents that have hurt parsers, each about as long as a
+// config may be by default: 1 MiB (less under the race detector). They
 // are written for json, yaml and toml at once; to any one of them many are
 // merely wrong, which is hostile enough.
 func Hostile() map[string][]byte {
