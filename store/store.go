@@ -19,9 +19,9 @@ import (
 // Revisions are positive. A Commit's is higher than that of every Commit that
 // returned before it was called; those under way together may share one, so a
 // revision is a position and not the identity of a change. All methods are safe
-// for concurrent use. Errors are *config.Error: Unavailable
-// when the engine cannot be reached or has no quorum, Timeout and Canceled from
-// ctx, ErrClosed after Close.
+// for concurrent use. Errors are *config.Error: Unavailable when the engine
+// cannot be reached or has no quorum, Timeout and Canceled from ctx, ErrClosed
+// after Close.
 type Store interface {
 	// Range returns entries in key order. It is linearizable unless the query
 	// says otherwise: it sees every Commit that returned before it was called.
