@@ -66,7 +66,7 @@ func (c *Center) Export(ctx context.Context, e Export, w io.Writer) error {
 			return located(op, cfg.Meta.Path.String(), err)
 		}
 	}
-	return located0(op, e.Env, out.close())
+	return located(op, e.Env.String(), out.close())
 }
 
 // archive is what zip and tar have in common here.

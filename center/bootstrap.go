@@ -103,4 +103,4 @@ func lowerText() string {
 	return string(text)
 }
 
-func bootstrapError(err error) error { return located0("bootstrap", config.Path{}, err) }
+func bootstrapError(err error) error { return located("bootstrap", "", err) }

@@ -200,8 +200,12 @@ func (c *Center) settle(ctx context.Context, revision int64) {
 	}
 }
 
-// located completes an error with operation and path where they are missing.
+// located completes an error with operation and path where they are missing;
+// nil stays nil.
 func located(op, path string, err error) error {
+	if err == nil {
+		return nil
+	}
 	var e *config.Error
 	if !errors.As(err, &e) {
 		return &config.Error{Op: op, Kind: config.KindOf(err), Path: path, Err: err}

@@ -22,7 +22,7 @@ func (c *Center) Draft(ctx context.Context, path config.Path) (config.Draft, err
 	}
 	draft, revision, err := c.loadDraft(ctx, path)
 	draft.Revision = c.token(revision)
-	return draft, located0(op, path, err)
+	return draft, located(op, path.String(), err)
 }
 
 // loadDraft reads the draft from the store: the view keeps none.
@@ -163,12 +163,4 @@ func (c *Center) problems(formatName string, content []byte) ([]config.Problem, 
 		return found, nil
 	}
 	return []config.Problem{}, nil
-}
-
-// located0 is located for an error that may be nil.
-func located0(op string, path config.Path, err error) error {
-	if err == nil {
-		return nil
-	}
-	return located(op, path.String(), err)
 }

@@ -37,14 +37,14 @@ func (plainHasher) Hash(_ context.Context, p config.Secret) (string, error) {
 // node is one center with its own view, as each node of a cluster has.
 type node struct {
 	*center.Center
-	t         *testing.T
+	t         testing.TB
 	view      *view.View
 	store     store.Store
 	directory *center.Directory
 }
 
 // start prepares an empty store and runs a node on it.
-func start(t *testing.T, adjust ...func(*center.Limits)) *node {
+func start(t testing.TB, adjust ...func(*center.Limits)) *node {
 	t.Helper()
 	s := memory.New()
 	t.Cleanup(func() { s.Close() })
@@ -55,7 +55,7 @@ func start(t *testing.T, adjust ...func(*center.Limits)) *node {
 }
 
 // join runs a further node on a store.
-func join(t *testing.T, s store.Store, adjust ...func(*center.Limits)) *node {
+func join(t testing.TB, s store.Store, adjust ...func(*center.Limits)) *node {
 	t.Helper()
 	var cacheSettings cachememory.Settings
 	cacheSettings.Defaults()
@@ -173,7 +173,7 @@ func one(p, content string) center.Publish {
 	return center.Publish{Tenant: parsed.Tenant, Items: []center.PublishItem{{Path: parsed, Content: []byte(content)}}}
 }
 
-func path(t *testing.T, s string) config.Path {
+func path(t testing.TB, s string) config.Path {
 	t.Helper()
 	p, err := config.ParsePath(s)
 	if err != nil {

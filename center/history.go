@@ -51,7 +51,7 @@ func (c *Center) Release(ctx context.Context, path config.Path, version int64) (
 		return config.Release{}, nil, err
 	}
 	release, content, err := c.loadRelease(ctx, path, version)
-	return release, content, located0(op, path, err)
+	return release, content, located(op, path.String(), err)
 }
 
 // ChangeSets lists what was released in a tenant, the newest first, as far as

@@ -66,7 +66,7 @@ func (c *Center) Content(ctx context.Context, r *config.Release) ([]byte, error)
 		return nil, err
 	}
 	content, err := c.view.Content(ctx, r)
-	return content, located0("config.read", r.Path, err)
+	return content, located("config.read", r.Path.String(), err)
 }
 
 // ReadEnv asks for what a client is served of a whole env.

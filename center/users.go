@@ -74,8 +74,8 @@ func (c *Center) CreateUser(ctx context.Context, n NewUser) (auth.User, error) {
 		return auth.User{}, err
 	}
 	if !n.Service {
-		if u.PasswordHash, err = c.passwords.Hash(ctx, n.Password); err != nil {
-			return auth.User{}, located(op, n.Name, err)
+		if u.PasswordHash, err = c.hashPassword(ctx, op, n.Name, n.Password); err != nil {
+			return auth.User{}, err
 		}
 	}
 	u.CreatedBy, u.CreatedAt = c.stamp(id)
@@ -91,6 +91,17 @@ func (c *Center) CreateUser(ctx context.Context, n NewUser) (auth.User, error) {
 	})
 	u.Revision = c.token(revision)
 	return u, err
+}
+
+// hashPassword holds the password to the policy and hashes it.
+func (c *Center) hashPassword(ctx context.Context, op, user string, password config.Secret) (string, error) {
+	if policy, ok := c.passwords.(auth.PasswordPolicy); ok {
+		if err := policy.CheckPassword(user, password); err != nil {
+			return "", located(op, user, err)
+		}
+	}
+	hash, err := c.passwords.Hash(ctx, password)
+	return hash, located(op, user, err)
 }
 
 func (c *Center) checkNewUser(ctx context.Context, op string, n NewUser) error {
@@ -144,8 +155,8 @@ func (c *Center) changeUser(ctx context.Context, op string, p UserPatch) (auth.U
 	var hash string
 	if p.Password != nil {
 		var err error
-		if hash, err = c.passwords.Hash(ctx, *p.Password); err != nil {
-			return auth.User{}, located(op, p.Name, err)
+		if hash, err = c.hashPassword(ctx, op, p.Name, *p.Password); err != nil {
+			return auth.User{}, err
 		}
 	}
 	var next auth.User

@@ -120,7 +120,7 @@ func (w *Watch) Next() (d Delivery, ok bool, err error) {
 // Content returns the bytes of a release that Next delivered.
 func (w *Watch) Content(ctx context.Context, r *config.Release) ([]byte, error) {
 	content, err := w.center.view.Content(ctx, r)
-	return content, located0("config.watch", r.Path, err)
+	return content, located("config.watch", r.Path.String(), err)
 }
 
 // Revision returns the position that the watch was last brought to.
