@@ -1,0 +1,146 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// unmarshalStrict is json.Unmarshal for text that must arrive as it was sent:
+// the standard decoder puts U+FFFD in the place of what is no Unicode, which
+// would change content without a word.
+func unmarshalStrict(data []byte, v any) error {
+	if err := checkText(data); err != nil {
+		return err
+	}
+	return json.Unmarshal(data, v)
+}
+
+func checkText(data []byte) error {
+	if !utf8.Valid(data) {
+		return errors.New("the body is not UTF-8; send other bytes as content_base64")
+	}
+	if hasLoneSurrogate(data) {
+		return errors.New(`the body has half a character in it, a \ud800 to \udfff without its other half`)
+	}
+	return nil
+}
+
+// hasLoneSurrogate looks for an escaped UTF-16 surrogate that is not half of a
+// pair.
+func hasLoneSurrogate(data []byte) bool {
+	for {
+		i := bytes.IndexByte(data, '\\')
+		if i < 0 || i+1 >= len(data) {
+			return false
+		}
+		first, isEscape := surrogate(data[i:])
+		switch {
+		case !isEscape:
+			data = data[i+2:] // \\ and \" must not be looked at twice
+		case first == high:
+			second, _ := surrogate(data[i+6:])
+			if second != low {
+				return true
+			}
+			data = data[i+12:]
+		case first == low:
+			return true
+		default:
+			data = data[i+6:]
+		}
+	}
+}
+
+type half uint8
+
+const (
+	neither half = iota
+	high
+	low
+)
+
+// surrogate says which half of a pair the \uXXXX at the start of data is;
+// isEscape is false if there is none.
+func surrogate(data []byte) (h half, isEscape bool) {
+	if len(data) < 6 || data[0] != '\\' || data[1] != 'u' {
+		return neither, false
+	}
+	if data[2]|0x20 != 'd' {
+		return neither, true
+	}
+	switch c := data[3] | 0x20; {
+	case c == '8' || c == '9' || c == 'a' || c == 'b':
+		return high, true
+	case c >= 'c' && c <= 'f':
+		return low, true
+	}
+	return neither, true
+}
+
+// decodeBody reads a JSON body of a handler that huma does not serve, as
+// strictly as huma does.
+func decodeBody(w http.ResponseWriter, r *http.Request, into any) error {
+	data, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	if len(data) == 0 {
+		return malformed("body", "a body is required")
+	}
+	if err := checkText(data); err != nil {
+		return malformed("body", err.Error())
+	}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(into); err != nil {
+		return jsonError(err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return malformed("body", "there is more behind the JSON value")
+	}
+	return nil
+}
+
+// readBody reads all of a body that bounded has bounded.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	var buf bytes.Buffer
+	if r.ContentLength > 0 { // which bounded has compared with the limit
+		buf.Grow(int(r.ContentLength) + bytes.MinRead)
+	}
+	if _, err := buf.ReadFrom(r.Body); err != nil {
+		if known := bodyError(err); known != nil {
+			return nil, known
+		}
+		return nil, malformed("body", "the body cannot be read")
+	}
+	arrived(w)
+	return buf.Bytes(), nil
+}
+
+// jsonError says which field of a body is wrong.
+func jsonError(err error) error {
+	var wrongType *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	switch {
+	case errors.As(err, &wrongType):
+		where := "body"
+		if wrongType.Field != "" {
+			where += "." + wrongType.Field
+		}
+		return malformed(where, fmt.Sprintf("want %s, got %s", wrongType.Type, wrongType.Value))
+	case errors.As(err, &syntax):
+		return malformed("body", fmt.Sprintf("not JSON, at byte %d: %s", syntax.Offset, syntax.Error()))
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return malformed("body", "not JSON: it ends too early")
+	}
+	if field, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
+		return malformed("body."+strings.Trim(field, `"`), "there is no such field")
+	}
+	return malformed("body", err.Error())
+}

@@ -1,0 +1,109 @@
+package rest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/setpointhq/setpoint/center"
+	"github.com/setpointhq/setpoint/config"
+)
+
+// envAnswer describes the answer of readEnv, which is written piece by piece.
+type envAnswer struct {
+	Env      string       `json:"env" example:"acme/checkout/prod"`
+	Revision config.Token `json:"revision" doc:"the position that the answer is true of"`
+	Configs  []release    `json:"configs"`
+}
+
+// readEnv answers with everything that a client is served of an env. It is
+// written as it is made, so that a large env takes no more memory than a small.
+func (a *api) readEnv(w http.ResponseWriter, r *http.Request) error {
+	client, fresh, err := a.reading(r)
+	if err != nil {
+		return err
+	}
+	path := configPath(r)
+	snap, err := a.center.Snapshot(r.Context(), center.ReadEnv{Env: path, Client: client, Freshness: fresh})
+	if err != nil {
+		return err
+	}
+	digest, size := fingerprint(snap.Releases)
+	h := w.Header()
+	h["Vary"], h["Cache-Control"] = varyByEncoding, revalidate
+	h.Set("Setpoint-Revision", string(snap.Revision))
+	if held := matchETag(r.Header["If-None-Match"], digest); held != "" {
+		h.Set("Etag", "W/"+held)
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	coding := identity
+	if accept := r.Header["Accept-Encoding"]; len(accept) > 0 && size >= minCompressed && a.compressor != nil {
+		coding = negotiate(accept[0])
+	}
+	// Weak: the revision in the body may differ where the configs do not.
+	h.Set("Etag", "W/"+etagOf(digest, coding))
+	h["Content-Type"] = typeJSON
+	if coding != identity {
+		h["Content-Encoding"] = encodings[coding]
+	}
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	a.sendEnv(w, r, path, snap, coding)
+	return nil
+}
+
+// sendEnv writes the answer. If a content cannot be had any more in the middle
+// of it, the connection is cut: half an answer must not look like a whole one.
+func (a *api) sendEnv(w http.ResponseWriter, r *http.Request, path config.Path, snap center.EnvSnapshot, coding encoding) {
+	var coded io.Writer = w
+	finish := func() error { return nil }
+	if coding != identity {
+		coded, finish = a.compressor.stream(w, coding)
+	}
+	out := newOutput(coded)
+	defer out.release()
+	out.text(`{"env":"`, path.String(), `","revision":"`, string(snap.Revision), `","configs":[`)
+	for i, release := range snap.Releases {
+		if i > 0 {
+			out.text(",")
+		}
+		b, err := a.fragments.get(r.Context(), release, releaseContent, a.center.Content)
+		if err != nil {
+			a.log.ErrorContext(r.Context(), "answer cut short", "path", release.Path.String(), "version", release.Version, "error", err)
+			_ = finish() // gives the writer back
+			panic(http.ErrAbortHandler)
+		}
+		if out.fragment(b); out.err != nil {
+			break
+		}
+	}
+	out.text("]}\n")
+	out.flush()
+	_ = finish() // a client that is gone needs no answer
+}
+
+// fingerprint is a digest over what is served, and its size in bytes.
+func fingerprint(releases []*config.Release) (digest string, size int64) {
+	sum := sha256.New()
+	for _, r := range releases {
+		fmt.Fprintf(sum, "%s %d %s %s\n", r.Path.Name, r.Version, r.Format, r.Digest)
+		size += r.Size
+	}
+	return hex.EncodeToString(sum.Sum(nil)), size
+}
+
+func describeReadEnv(registry huma.Registry, op *huma.Operation) {
+	op.Parameters = append(configParams()[:3], readParams()...)
+	op.Responses["200"] = &huma.Response{
+		Description: "Every config that the client is served, with its content, by name.",
+		Headers:     headers("ETag", "for If-None-Match", "Setpoint-Revision", "the position that the answer is true of"),
+		Content:     jsonBody[envAnswer](registry, nil),
+	}
+	op.Responses["304"] = &huma.Response{Description: "The client has all this already."}
+}

@@ -1,0 +1,118 @@
+// Package rest is the REST protocol: the control plane as JSON resources with an
+// OpenAPI description, and the data plane, which applications read and watch,
+// as bytes and Server-Sent Events.
+//
+// The package turns HTTP into calls of package center and back. It decides
+// nothing: not who may do what, and not what exists.
+package rest
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"sync"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/center"
+	"github.com/setpointhq/setpoint/protocol"
+)
+
+// Name of the driver, in settings and measurements.
+const Name = "rest"
+
+// api is the open protocol.
+type api struct {
+	settings  Settings
+	center    *center.Center
+	auth      auth.Chain
+	log       *slog.Logger
+	observer  protocol.Observer
+	mediaType func(format string) string
+	version   string
+	draining  <-chan struct{}
+	proxies   []netip.Prefix
+	origin    *http.CrossOriginProtection
+
+	mux        *http.ServeMux
+	public     map[string]bool // "METHOD /path" of routes that need no identity
+	spec       *huma.OpenAPI
+	compressor *compressor // nil: compression is off
+	fragments  *fragments
+
+	gate     sync.Mutex // over watching, and the order of entering and closing
+	watching int
+	watchers sync.WaitGroup
+	closed   chan struct{} // ends watches that outlived the draining
+	closing  sync.Once
+}
+
+// Open makes the protocol ready and registers its routes with the host.
+func (s *Settings) Open(_ context.Context, host protocol.Host) (protocol.Protocol, error) {
+	a, err := newAPI(*s, host)
+	if err != nil {
+		return nil, err
+	}
+	host.HTTP("/v1/", a)
+	if err := a.mountDocs(host.HTTP); err != nil {
+		return nil, err
+	}
+	return a, nil
+}
+
+func newAPI(s Settings, host protocol.Host) (*api, error) {
+	proxies, err := s.proxies()
+	if err != nil {
+		return nil, err
+	}
+	a := &api{
+		settings: s, center: host.Center, auth: host.Auth, log: host.Log, observer: host.Observer,
+		mediaType: host.MediaType, version: host.Version, draining: host.Draining,
+		proxies: proxies, origin: http.NewCrossOriginProtection(),
+		closed: make(chan struct{}),
+	}
+	if a.compressor, err = newCompressor(int64(s.Compression)); err != nil {
+		return nil, err
+	}
+	if a.fragments, err = newFragments(int64(s.Fragments)); err != nil {
+		return nil, err
+	}
+	a.mount()
+	return a, nil
+}
+
+// Name implements protocol.Protocol.
+func (a *api) Name() string { return Name }
+
+// Close ends the watches and waits for them. Other requests end by themselves,
+// and the HTTP server waits for those.
+func (a *api) Close(ctx context.Context) error {
+	a.closing.Do(func() {
+		a.gate.Lock()
+		defer a.gate.Unlock()
+		close(a.closed)
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		a.watchers.Wait()
+	}()
+	select {
+	case <-done:
+		return a.compressor.close()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (a *api) observe(op, code string, started time.Time) {
+	a.observer.ObserveRequest(Name, op, code, time.Since(started))
+}
+
+var (
+	_ protocol.Driver   = (*Settings)(nil)
+	_ protocol.Protocol = (*api)(nil)
+)

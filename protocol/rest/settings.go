@@ -1,0 +1,110 @@
+package rest
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/setpointhq/setpoint/plugin"
+)
+
+// Settings of the rest driver.
+type Settings struct {
+	// TrustedProxies are the peers whose X-Forwarded-For is believed.
+	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses or networks (CIDR) of reverse proxies whose X-Forwarded-For header tells the client's address; others' is ignored"`
+	// BodyTimeout bounds the time in which a request's body must arrive.
+	BodyTimeout time.Duration `yaml:"body_timeout" doc:"longest time in which a request's body must arrive"`
+	// ChangeSetBody and ArchiveBody bound the bodies that hold many configs; the
+	// limit for the others follows from the largest config.
+	ChangeSetBody plugin.Size `yaml:"change_set_body" doc:"largest request body of a change set"`
+	ArchiveBody   plugin.Size `yaml:"archive_body" doc:"largest archive that an import takes"`
+
+	// Compression is the memory for compressed contents; each is made once.
+	Compression plugin.Size `yaml:"compression_cache" doc:"memory for compressed contents; 0 turns compression off"`
+	// Fragments is the memory for contents encoded as JSON, which all watchers share.
+	Fragments plugin.Size `yaml:"fragment_cache" doc:"memory for contents encoded for watchers"`
+
+	// MaxWatchers bounds the watches open at a time.
+	MaxWatchers int `yaml:"max_watchers" doc:"most watches (streams and long polls) open at a time on this node"`
+	// MaxPatterns bounds what one watch names.
+	MaxPatterns int `yaml:"max_patterns" doc:"most paths that one watch may name"`
+	// MaxWait bounds a long poll.
+	MaxWait time.Duration `yaml:"max_wait" doc:"longest time that a long poll may ask to wait"`
+	// Heartbeat is how often an idle stream gets a comment.
+	Heartbeat time.Duration `yaml:"heartbeat" doc:"how often an idle stream is sent a comment, so that both ends know it lives"`
+	// StreamWriteTimeout sheds clients that do not read at all.
+	StreamWriteTimeout time.Duration `yaml:"stream_write_timeout" doc:"a stream whose client takes in nothing for this long is closed"`
+	// StreamRetry is the reconnection time suggested to stream clients, jittered
+	// so that they do not all come back at once.
+	StreamRetry time.Duration `yaml:"stream_retry" doc:"how long stream clients are told to wait before they reconnect; each is told a random time between this and twice this"`
+
+	// Docs serves the page to try the API.
+	Docs bool `yaml:"docs" doc:"serve the page at /docs that describes the API and lets one try it"`
+}
+
+// Defaults fills every field.
+func (s *Settings) Defaults() {
+	*s = Settings{
+		BodyTimeout:        time.Minute,
+		ChangeSetBody:      24 * plugin.MiB,
+		ArchiveBody:        64 * plugin.MiB,
+		Compression:        32 * plugin.MiB,
+		Fragments:          32 * plugin.MiB,
+		MaxWatchers:        60_000,
+		MaxPatterns:        100,
+		MaxWait:            10 * time.Minute,
+		Heartbeat:          15 * time.Second,
+		StreamWriteTimeout: 5 * time.Minute,
+		StreamRetry:        time.Second,
+		Docs:               true,
+	}
+}
+
+// Validate refuses settings under which nothing works, all at once.
+func (s *Settings) Validate() error {
+	var errs []error
+	atLeast := func(name string, value, least int64) {
+		if value < least {
+			errs = append(errs, fmt.Errorf("%s: is %d, must be at least %d", name, value, least))
+		}
+	}
+	atLeast("change_set_body", int64(s.ChangeSetBody), 1<<10)
+	atLeast("archive_body", int64(s.ArchiveBody), 1<<10)
+	atLeast("compression_cache", int64(s.Compression), 0)
+	atLeast("fragment_cache", int64(s.Fragments), 1<<20)
+	atLeast("max_watchers", int64(s.MaxWatchers), 1)
+	atLeast("max_patterns", int64(s.MaxPatterns), 1)
+	for _, d := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"body_timeout", s.BodyTimeout}, {"max_wait", s.MaxWait}, {"heartbeat", s.Heartbeat},
+		{"stream_write_timeout", s.StreamWriteTimeout}, {"stream_retry", s.StreamRetry},
+	} {
+		if d.value < time.Millisecond {
+			errs = append(errs, fmt.Errorf("%s: is %s, must be at least 1ms", d.name, d.value))
+		}
+	}
+	if _, err := s.proxies(); err != nil {
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// proxies parses TrustedProxies.
+func (s *Settings) proxies() ([]netip.Prefix, error) {
+	var all []netip.Prefix
+	for _, text := range s.TrustedProxies {
+		if addr, err := netip.ParseAddr(text); err == nil {
+			all = append(all, netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(text)
+		if err != nil {
+			return nil, fmt.Errorf("trusted_proxies: %q is neither an address nor a network like 10.0.0.0/8", text)
+		}
+		all = append(all, p.Masked())
+	}
+	return all, nil
+}

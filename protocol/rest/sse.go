@@ -1,0 +1,154 @@
+package rest
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/config"
+)
+
+// stream sends Server-Sent Events until the client goes away, the server shuts
+// down, or the right to watch is withdrawn. Its goroutine is the handler's own:
+// a slow client holds up nobody else, and what it has not taken in yet is
+// conflated by the watch.
+func (s *watching) stream() error {
+	h := s.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no") // proxies would hold events back
+	if s.r.Method == http.MethodHead {
+		return nil
+	}
+	s.w.WriteHeader(http.StatusOK)
+	s.api.observe("config.watch", ok, s.opened)
+	if !s.send(s.hello) {
+		return nil
+	}
+	heartbeat := time.NewTimer(s.api.settings.Heartbeat)
+	defer heartbeat.Stop()
+	announced := false
+	for {
+		sent, alive := s.pass(&announced)
+		if !alive {
+			return nil
+		}
+		if sent {
+			heartbeat.Reset(s.api.settings.Heartbeat)
+		}
+		select {
+		case <-s.wake:
+		case <-heartbeat.C:
+			if !s.beat() {
+				return nil
+			}
+			heartbeat.Reset(s.api.settings.Heartbeat)
+		case <-s.r.Context().Done():
+			return nil
+		case <-s.api.draining:
+			s.send(goodbye)
+			return nil
+		case <-s.api.closed:
+			s.send(goodbye)
+			return nil
+		}
+	}
+}
+
+// pass sends everything that is new, and "current" once after each snapshot.
+// alive is false if the stream is at its end.
+func (s *watching) pass(announced *bool) (sent, alive bool) {
+	for {
+		started := time.Now()
+		d, more, err := s.watch.Next()
+		if err != nil {
+			s.sendError(err)
+			return true, false
+		}
+		if !more {
+			break
+		}
+		s.last = d.Revision
+		if d.Reset {
+			*announced = false
+		} else if len(d.Changes) == 0 {
+			continue
+		}
+		out := s.output()
+		out.text("event: changes\nid: ", string(d.Revision), "\ndata: ")
+		if err := s.delivery(out, d, ""); err != nil {
+			// The event has no end yet, so clients drop what they have of it. They
+			// come back, and go on from the last one.
+			s.api.log.ErrorContext(s.r.Context(), "watch cut short", "error", err)
+			out.release()
+			return true, false
+		}
+		out.text("\n\n")
+		alive, n := s.finish(out)
+		if !alive {
+			return true, false
+		}
+		s.api.observer.ObserveDelivery(Name, int(n), time.Since(started))
+		sent = true
+	}
+	if *announced {
+		return sent, true
+	}
+	*announced = true
+	return true, s.send(func(out *output) {
+		out.text("event: current\nid: ", string(s.last), "\ndata: {\"revision\":\"", string(s.last), "\"}\n\n")
+	})
+}
+
+// hello tells the client how long to wait before it reconnects, a different
+// time each, so that after a restart they do not all come at once.
+func (s *watching) hello(out *output) {
+	retry := s.api.settings.StreamRetry.Milliseconds()
+	out.text("retry: ", strconv.FormatInt(retry+rand.Int64N(retry+1), 10), "\n\n")
+}
+
+func goodbye(out *output) { out.text("event: bye\ndata: {\"reason\":\"shutdown\"}\n\n") }
+
+// beat sends a comment, by which both ends know that the stream lives, and
+// looks whether the token that it was opened with is still good. Rights are
+// looked at with every delivery, and by Next after each beat.
+func (s *watching) beat() bool {
+	if id := auth.FromContext(s.r.Context()); id.TokenID != "" {
+		given, err := credentials(s.r.Header, auth.RequestFrom(s.r.Context()).Address)
+		if err == nil {
+			_, err = s.api.auth.Authenticate(s.r.Context(), given)
+		}
+		if kind := config.KindOf(err); err != nil && (kind == config.Unauthenticated || kind == config.Denied) {
+			s.sendError(err)
+			return false
+		}
+	}
+	return s.send(func(out *output) { out.text(": heartbeat\n\n") })
+}
+
+func (s *watching) sendError(err error) {
+	p := s.api.report(http.Header{}, s.r, err)
+	body := bytes.TrimSuffix(encodeJSON(p), []byte("\n"))
+	s.send(func(out *output) { out.text("event: error\ndata: ", string(body), "\n\n") })
+}
+
+// send writes one small event; false if the client is gone.
+func (s *watching) send(event func(*output)) bool {
+	out := s.output()
+	event(out)
+	alive, _ := s.finish(out)
+	return alive
+}
+
+// finish writes what is left of an event and pushes it out, in one write where
+// it fits.
+func (s *watching) finish(out *output) (alive bool, bytes int64) {
+	defer out.release()
+	out.flush()
+	if out.err != nil {
+		return false, out.bytes
+	}
+	return s.control.Flush() == nil, out.bytes
+}
