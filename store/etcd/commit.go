@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"sync"
-	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -28,9 +27,6 @@ const (
 
 	// opOverhead is roughly what an operation takes up beside key and value.
 	opOverhead = 24
-
-	// commitPatience bounds a transaction: etcd gives up before that by itself.
-	commitPatience = 30 * time.Second
 )
 
 // committer gathers the commits that arrive while others are under way, and
@@ -259,7 +255,7 @@ func (one *commit) mark(read, written map[string]struct{}) {
 // send commits a batch and answers its callers.
 func (c *committer) send(batch []*commit) {
 	// The life of no caller: one that leaves must not take the others along.
-	ctx, cancel := context.WithTimeout(c.store.life, commitPatience)
+	ctx, cancel := context.WithTimeout(c.store.life, c.store.settings.RequestTimeout)
 	defer cancel()
 	var (
 		resp *clientv3.TxnResponse

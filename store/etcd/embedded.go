@@ -30,6 +30,10 @@ const (
 	// met the fatal error is gone, so its orderly end may never come.
 	stopPatience = 5 * time.Second
 
+	// slowApply is when etcd logs that it was slow; its default of 100 ms is often
+	// exceeded under load, and the request that it prints is long.
+	slowApply = time.Second
+
 	// peerURL is the address under which the one member is entered in the
 	// membership. Nothing listens there; a cluster of several sets its own.
 	peerURL = "http://127.0.0.1:7403"
@@ -141,20 +145,15 @@ func (e *engine) watchOver() {
 	case <-e.life.Done():
 	case err, ok := <-e.server.Err():
 		if ok && err != nil {
-			e.end(died("the engine failed: %w", err))
+			e.end(noAnswer("the engine failed: %w", err))
 		}
 	case <-e.server.Server.StopNotify():
-		e.end(died("the engine stopped by itself; its warnings in the log say why"))
+		e.end(noAnswer("the engine stopped by itself; its warnings in the log say why"))
 	}
 }
 
 // die is told by etcd, through its log, of an error that it cannot survive.
-func (e *engine) die(message string) { e.end(died("the engine broke: %s", message)) }
-
-// died is what every call fails with after the engine's death.
-func died(format string, args ...any) error {
-	return config.Errorf(config.Unavailable, "", "", format, args...)
-}
+func (e *engine) die(message string) { e.end(noAnswer("the engine broke: %s", message)) }
 
 // stop ends the server and waits for it.
 func (e *engine) stop() error {
@@ -213,6 +212,7 @@ func engineConfig(c Settings, log *slog.Logger, fatal func(string)) (*embed.Conf
 	e.AutoCompactionMode = embed.CompactorModePeriodic
 	e.AutoCompactionRetention = c.CompactionRetention.String()
 	e.UnsafeNoFsync = c.UnsafeNoFsync
+	e.WarningApplyDuration = slowApply
 	e.ServerFeatureGate = gate
 	// A lone member elects itself: there are no heartbeats to wait for, so short
 	// ticks only make it ready sooner.

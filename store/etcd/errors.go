@@ -33,6 +33,11 @@ func ended(ctx context.Context, op string) error {
 	return &config.Error{Op: op, Kind: config.KindOf(ctx.Err()), Err: ctx.Err()}
 }
 
+// noAnswer is an error of kind Unavailable.
+func noAnswer(format string, args ...any) error {
+	return config.Errorf(config.Unavailable, "", "", format, args...)
+}
+
 // translate gives an error of etcd's its kind, and a text that helps.
 func translate(op string, err error) error {
 	switch {

@@ -2,6 +2,7 @@ package etcd_test
 
 import (
 	"log/slog"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -12,7 +13,12 @@ import (
 	"github.com/setpointhq/setpoint/store/storetest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(crashDir); dir != "" {
+		writeUntilKilled(dir)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // testLog shows the engine's warnings with the test that they belong to.
 func testLog(tb testing.TB) *slog.Logger {
@@ -37,6 +43,9 @@ func openEmbedded(tb testing.TB) store.Store {
 	return s
 }
 
-func TestEmbeddedConformance(t *testing.T) { storetest.Run(t, openEmbedded) }
+func TestEmbeddedConformance(t *testing.T) {
+	t.Parallel()
+	storetest.Run(t, openEmbedded)
+}
 
 func BenchmarkEmbedded(b *testing.B) { storetest.Bench(b, openEmbedded) }

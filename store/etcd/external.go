@@ -11,6 +11,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/setpointhq/setpoint/config"
 )
@@ -21,6 +23,14 @@ const (
 	keepAliveTime    = 10 * time.Second
 	keepAliveTimeout = 5 * time.Second
 )
+
+// reconnect is how soon a lost connection is tried again: by default gRPC would
+// pause for up to two minutes.
+func reconnect() grpc.ConnectParams {
+	delay := backoff.DefaultConfig
+	delay.BaseDelay, delay.MaxDelay = 100*time.Millisecond, 2*time.Second
+	return grpc.ConnectParams{Backoff: delay, MinConnectTimeout: 5 * time.Second}
+}
 
 // overhead is what a message needs beside the bytes that are counted.
 const overhead = 512 << 10
@@ -39,6 +49,7 @@ func connect(ctx context.Context, c Settings, log *slog.Logger) (*Store, error) 
 		DialKeepAliveTime:    keepAliveTime,
 		DialKeepAliveTimeout: keepAliveTimeout,
 		MaxCallSendMsgSize:   int(c.MaxRequestBytes) + overhead,
+		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(reconnect())},
 		TLS:                  tlsConfig,
 		Username:             c.Username,
 		Password:             c.Password.Reveal(),

@@ -51,6 +51,7 @@ func mustOpen(tb testing.TB, c etcd.Settings) store.Store {
 }
 
 func TestExternalConformance(t *testing.T) {
+	t.Parallel()
 	p := etcdproc.Start(t, large...)
 	storetest.Run(t, func(tb testing.TB) store.Store { return openExternal(tb, p) })
 }
@@ -63,6 +64,7 @@ func BenchmarkExternal(b *testing.B) {
 // An external server with its own, lower limits refuses what is too large, and
 // only that, however many commits come at once.
 func TestExternalLimits(t *testing.T) {
+	t.Parallel()
 	p := etcdproc.Start(t, "--max-txn-ops=60", "--max-request-bytes=60000")
 	s := openExternal(t, p)
 	defer s.Close()
@@ -101,8 +103,11 @@ func TestExternalLimits(t *testing.T) {
 // A watch goes on without gap or repetition when the server is killed and
 // comes back; commits meanwhile fail and say so.
 func TestWatchSurvivesTheServersDeath(t *testing.T) {
+	t.Parallel()
 	p := etcdproc.Start(t)
-	s := openExternal(t, p)
+	c := externalSettings(p)
+	c.RequestTimeout = 200 * time.Millisecond
+	s := mustOpen(t, c)
 	defer s.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -143,6 +148,9 @@ func TestWatchSurvivesTheServersDeath(t *testing.T) {
 		if err := commit("other/down"); config.KindOf(err) != config.Unavailable {
 			t.Fatalf("commit while the server is down: error is %v, want kind unavailable", err)
 		}
+		if _, err := s.Range(ctx, store.Query{Key: "k/0"}); config.KindOf(err) != config.Unavailable {
+			t.Fatalf("range while the server is down: error is %v, want kind unavailable", err)
+		}
 		p.Restart()
 		// The connection is set up anew in the background; until then commits fail.
 		for {
@@ -172,6 +180,7 @@ func TestWatchSurvivesTheServersDeath(t *testing.T) {
 // On a shared cluster other people's writes raise the revision; whoever waits
 // for a revision that a Range returned must get there all the same.
 func TestBookmarksOnASharedCluster(t *testing.T) {
+	t.Parallel()
 	p := etcdproc.Start(t)
 	s := openExternal(t, p)
 	defer s.Close()
@@ -211,6 +220,7 @@ func TestBookmarksOnASharedCluster(t *testing.T) {
 // A user with permission on the prefix alone is enough; a wrong password is
 // reported as such.
 func TestUserAndPassword(t *testing.T) {
+	t.Parallel()
 	p := etcdproc.Start(t)
 	c := externalSettings(p)
 	enableUsers(t, p, c.Prefix)
@@ -219,7 +229,7 @@ func TestUserAndPassword(t *testing.T) {
 		t.Errorf("error of a wrong password is %v, want kind unavailable", err)
 	}
 	c.Password = config.NewSecret("right")
-	storetest.Watching(t, func(tb testing.TB) store.Store {
+	storetest.Bookmarks(t, func(tb testing.TB) store.Store {
 		c := c
 		c.Prefix += fmt.Sprintf("%d/", prefixes.Add(1))
 		return mustOpen(tb, c)
@@ -267,6 +277,7 @@ func enableUsers(t *testing.T, p *etcdproc.Process, prefix string) {
 }
 
 func TestExternalOpenFails(t *testing.T) {
+	t.Parallel()
 	p := etcdproc.Start(t)
 	p.Kill()
 	for name, change := range map[string]func(*etcd.Settings){

@@ -19,9 +19,10 @@ import (
 // and keeps its data in DataDir; with them it is a cluster that somebody else
 // runs, and the fields of the embedded engine mean nothing.
 type Settings struct {
-	Prefix          string      `yaml:"prefix" doc:"what every key in etcd begins with; on a shared cluster the user needs read and write permission on it"`
-	MaxTxnOps       int         `yaml:"max_txn_ops" doc:"largest number of writes, and of conditions, in one transaction; an external cluster must allow as many (--max-txn-ops)"`
-	MaxRequestBytes plugin.Size `yaml:"max_request_bytes" doc:"largest transaction; an external cluster must allow as much (--max-request-bytes)"`
+	Prefix          string        `yaml:"prefix" doc:"what every key in etcd begins with; on a shared cluster the user needs read and write permission on it"`
+	MaxTxnOps       int           `yaml:"max_txn_ops" doc:"largest number of writes, and of conditions, in one transaction; an external cluster must allow as many (--max-txn-ops)"`
+	MaxRequestBytes plugin.Size   `yaml:"max_request_bytes" doc:"largest transaction; an external cluster must allow as much (--max-request-bytes)"`
+	RequestTimeout  time.Duration `yaml:"request_timeout" doc:"how long one read or write may wait for etcd before it fails as unavailable"`
 
 	DataDir             string        `yaml:"data_dir" doc:"embedded: folder of the engine's data; empty means etcd/ in the node's data folder"`
 	Name                string        `yaml:"name" doc:"embedded: the member's name in the cluster; keep it once data was written"`
@@ -46,6 +47,7 @@ func (c *Settings) Defaults() {
 		Prefix:              "/setpoint/",
 		MaxTxnOps:           10_000,
 		MaxRequestBytes:     64 * plugin.MiB,
+		RequestTimeout:      10 * time.Second,
 		Name:                "setpoint",
 		Quota:               8 * plugin.GiB,
 		CompactionRetention: time.Hour,
@@ -65,6 +67,7 @@ func (c *Settings) Validate() error {
 	}
 	refuse(c.MaxTxnOps < 2, "max_txn_ops", "must be at least 2, is %d", c.MaxTxnOps)
 	refuse(c.MaxRequestBytes < plugin.KiB || c.MaxRequestBytes > plugin.GiB, "max_request_bytes", "must be between 1KiB and 1GiB, is %s", c.MaxRequestBytes)
+	refuse(c.RequestTimeout <= 0, "request_timeout", "must be positive, is %s", c.RequestTimeout)
 	if len(c.Endpoints) == 0 {
 		refuse(c.Name == "", "name", "must not be empty")
 		refuse(c.Quota < 16*plugin.MiB, "quota", "must be at least 16MiB, is %s", c.Quota)

@@ -250,9 +250,12 @@ func (s *Store) enter(ctx context.Context) (_ context.Context, leave func(), err
 		s.calls.RUnlock()
 		return nil, nil, context.Cause(s.life)
 	}
-	ctx, cancel := s.bind(ctx)
+	ctx, unbind := s.bind(ctx)
+	// etcd's client waits for a connection as long as its ctx lets it.
+	ctx, cancel := context.WithTimeoutCause(ctx, s.settings.RequestTimeout, noAnswer("etcd did not answer within %s (request_timeout)", s.settings.RequestTimeout))
 	return ctx, func() {
 		cancel()
+		unbind()
 		s.calls.RUnlock()
 	}, nil
 }
