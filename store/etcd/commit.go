@@ -13,9 +13,11 @@ import (
 )
 
 const (
-	// inFlight is how many batches are under way at once. Two let etcd write one
-	// to disk while it applies the other; more of them only make batches smaller.
-	inFlight = 2
+	// inFlight is how many batches are under way at once: enough for a few writers
+	// to have etcd's own pipeline for themselves, and for a large commit not to
+	// hold up small ones; with more of them, many writers would gain nothing from
+	// sharing.
+	inFlight = 8
 
 	// Bounds of a batch. Together they stay within what an etcd server accepts
 	// by default (128 operations in a transaction, counted along the deepest

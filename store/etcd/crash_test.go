@@ -24,7 +24,7 @@ func writeUntilKilled(dir string) {
 	c.DataDir = dir
 	s, err := c.Open(context.Background(), store.Env{})
 	if err != nil {
-		fmt.Println("open:", err)
+		fmt.Fprintln(os.Stdout, "open:", err)
 		os.Exit(1)
 	}
 	acked := make(chan string)
@@ -45,7 +45,7 @@ func writeUntilKilled(dir string) {
 		}()
 	}
 	for line := range acked {
-		fmt.Println(line)
+		fmt.Fprintln(os.Stdout, line)
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"go.uber.org/zap"
 
 	"github.com/setpointhq/setpoint/config"
@@ -73,6 +74,45 @@ func TestEngineDeath(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A watcher that is too slow for what may wait for it still sees everything.
+func TestSlowWatcher(t *testing.T) {
+	t.Parallel()
+	s := openInternal(t)
+	defer s.Close()
+	s.backlog = 2_000
+	write := func() int64 {
+		rev, err := s.Commit(t.Context(), store.Txn{Writes: []store.Write{{Key: "k", Value: make([]byte, 500)}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return rev
+	}
+	before := write()
+	want, got := []int64{write()}, []int64(nil)
+	for batch, err := range s.Watch(t.Context(), "", before) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(batch.Events) == 0 {
+			continue
+		}
+		if got = append(got, batch.Revision); len(got) == 1 || len(got) == 30 {
+			for range 100 {
+				want = append(want, write())
+			}
+		}
+		if len(got) == 201 {
+			break
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("revisions (-want +got):\n%s", diff)
+	}
+	if n := s.position.ids.Load(); n < 2 {
+		t.Errorf("%d etcd watches, want more: nothing was left out", n)
 	}
 }
 

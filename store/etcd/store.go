@@ -31,6 +31,7 @@ type Store struct {
 	engine   *engine // nil if the cluster is external
 	data     string  // what the keys of all entries begin with
 	touch    string  // the key that gives a commit a revision where its own writes change nothing
+	backlog  int     // bytes that may wait for a slow watcher
 	position position
 	commits  committer
 
@@ -51,6 +52,7 @@ func newStore(life context.Context, c Settings, client *clientv3.Client, log *sl
 		client:   client,
 		data:     c.Prefix + "data/",
 		touch:    c.Prefix + "touch",
+		backlog:  maxBacklog,
 	}
 	s.life, s.end = context.WithCancelCause(life)
 	s.commits.start(s)

@@ -86,8 +86,11 @@ type watch struct {
 	yield  func(store.Batch, error) bool
 }
 
-// errLeft ends a watch whose caller broke out of it.
-var errLeft = errors.New("the caller left")
+// How one etcd watch ends that did not fail.
+var (
+	errLeft   = errors.New("the caller left")
+	errBehind = errors.New("the caller is too far behind")
+)
 
 // Watch implements store.Store.
 func (s *Store) Watch(ctx context.Context, prefix string, after int64) iter.Seq2[store.Batch, error] {
@@ -118,6 +121,8 @@ func (w *watch) run(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errLeft):
 			return err
+		case errors.Is(err, errBehind):
+			continue
 		case w.store.life.Err() != nil:
 			return context.Cause(w.store.life)
 		case ctx.Err() != nil:
@@ -139,9 +144,8 @@ func (w *watch) run(ctx context.Context) error {
 }
 
 // once delivers what one etcd watch yields until it ends.
-func (w *watch) once(ctx context.Context, wake <-chan struct{}) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (w *watch) once(outer context.Context, wake <-chan struct{}) error {
+	ctx, cancel := context.WithCancel(outer)
 	// etcd's client puts watches with the same metadata on one stream, and a
 	// stream answers how far it is only when all its watches have caught up.
 	ctx = metadata.AppendToOutgoingContext(ctx, "setpoint-watch", strconv.FormatInt(w.store.position.ids.Add(1), 10))
@@ -153,28 +157,45 @@ func (w *watch) once(ctx context.Context, wake <-chan struct{}) error {
 		ctx = clientv3.WithRequireLeader(ctx)
 		opts = append(opts, clientv3.WithFragment(), clientv3.WithProgressNotify())
 	}
-	responses := w.store.client.Watch(ctx, w.store.data+w.prefix, opts...)
+	responses := newBacklog(w.store.backlog)
+	var filling sync.WaitGroup
+	filling.Go(func() { responses.fill(w.store.client.Watch(ctx, w.store.data+w.prefix, opts...), cancel) })
+	defer filling.Wait()
+	defer cancel()
 	ask := newQuestion(w)
 	defer ask.timer.Stop()
 	ask.consider()
 	for {
 		select {
-		case resp, ok := <-responses:
-			if !ok {
-				return nil
-			}
-			if err := resp.Err(); err != nil {
+		case <-responses.ready:
+			if ended, err := w.drain(responses); ended {
 				return err
-			}
-			if !w.deliver(resp) {
-				return errLeft
 			}
 		case <-wake:
 			ask.consider()
 		case <-ask.timer.C:
 			ask.due(ctx)
-		case <-ctx.Done():
-			return ctx.Err()
+		case <-outer.Done():
+			return outer.Err()
+		}
+	}
+}
+
+// drain delivers what is there, and says whether and why nothing more comes.
+func (w *watch) drain(responses *backlog) (ended bool, err error) {
+	for {
+		resp, ok, ended := responses.next()
+		switch {
+		case ended && responses.overflowed():
+			return true, errBehind
+		case !ok:
+			return ended, nil
+		}
+		if err := resp.Err(); err != nil {
+			return true, err
+		}
+		if !w.deliver(resp) {
+			return true, errLeft
 		}
 	}
 }
