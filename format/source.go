@@ -95,9 +95,11 @@ func (s *Source) characters(offset int) int {
 		return from.characters - 1
 	}
 	n := from.characters
-	for i := from.offset; i < offset; n++ {
+	for i := from.offset; i < offset; {
 		_, size := utf8.DecodeRune(s.content[i:])
-		i += size
+		if i += size; i <= offset {
+			n++
+		}
 	}
 	return n
 }
