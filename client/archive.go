@@ -2,7 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"io"
 	"net/http"
 	"net/url"
@@ -65,6 +64,7 @@ type ImportResult struct {
 	Created   int              `json:"created"`
 	Changed   int              `json:"changed"`
 	Unchanged int              `json:"unchanged"`
+	Pruned    int              `json:"pruned"`
 }
 
 // Import releases the files of an archive in an env, as one change set. It is
@@ -81,17 +81,4 @@ func (c *Client) Import(ctx context.Context, i Import) (ImportResult, error) {
 	var out ImportResult
 	_, err := c.call(ctx, r, &out)
 	return out, err
-}
-
-// MarshalJSON renders the snapshot as the server sends it, contents included.
-func (s Snapshot) MarshalJSON() ([]byte, error) {
-	out := struct {
-		Env      config.Path   `json:"env"`
-		Revision config.Token  `json:"revision"`
-		Configs  []wireRelease `json:"configs"`
-	}{Env: s.Env, Revision: s.Revision, Configs: []wireRelease{}}
-	for _, r := range s.Configs {
-		out.Configs = append(out.Configs, wireRelease{Release: r.Release, wireContent: contentOf(r.Content)})
-	}
-	return json.Marshal(out)
 }

@@ -49,7 +49,7 @@ func (c *Client) Audit(ctx context.Context, tenant string, f AuditFilter) iter.S
 	if tenant != "" {
 		path = at(config.Path{Tenant: tenant}, "audit")
 	}
-	return list[AuditRecord](ctx, c, path, query)
+	return list[AuditRecord](ctx, c, path, paged(query))
 }
 
 func timeText(t time.Time) string {

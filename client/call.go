@@ -188,17 +188,17 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// paged asks for large pages, of a listing that has pages.
+func paged(query url.Values) url.Values {
+	query.Set("limit", pageSize)
+	return query
+}
+
 // list walks the pages of a listing. The sequence ends after an error.
 func list[T any](ctx context.Context, c *Client, path string, query url.Values) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var zero T
 		query := maps.Clone(query)
-		if query == nil {
-			query = url.Values{}
-		}
-		if !query.Has("limit") {
-			query.Set("limit", pageSize)
-		}
 		for {
 			var page config.Page[T]
 			if _, err := c.call(ctx, request{method: http.MethodGet, path: path, query: query}, &page); err != nil {

@@ -18,7 +18,7 @@ type ConfigFilter struct {
 // Configs lists the configs of an env.
 func (c *Client) Configs(ctx context.Context, env config.Path, f ConfigFilter) iter.Seq2[config.State, error] {
 	query := values("prefix", f.Prefix, "deleted", flag(f.Deleted))
-	return list[config.State](ctx, c, at(env.At(config.LevelEnv), "configs"), query)
+	return list[config.State](ctx, c, at(env.At(config.LevelEnv), "configs"), paged(query))
 }
 
 // Config returns a config's metadata and what is released of it.
@@ -100,21 +100,13 @@ type commented struct {
 	Comment string `json:"comment,omitempty"`
 }
 
-type wireDraft struct {
-	config.Draft
-	wireContent
-}
-
-func (w wireDraft) draft() config.Draft {
-	d := w.Draft
-	d.Content = w.bytes()
-	return d
-}
+// Draft is the one editable working copy of a config, with its content.
+type Draft struct{ config.Draft }
 
 // Draft returns a config's working copy with its content.
-func (c *Client) Draft(ctx context.Context, path config.Path) (config.Draft, error) {
+func (c *Client) Draft(ctx context.Context, path config.Path) (Draft, error) {
 	if err := path.Require(config.LevelConfig); err != nil {
-		return config.Draft{}, err
+		return Draft{}, err
 	}
 	w, err := get[wireDraft](ctx, c, at(path, "draft"))
 	return w.draft(), err
@@ -132,9 +124,9 @@ type SaveDraft struct {
 
 // SaveDraft saves a working copy and returns the problems found in it, which do
 // not keep it from being saved.
-func (c *Client) SaveDraft(ctx context.Context, s SaveDraft) (config.Draft, []config.Problem, error) {
+func (c *Client) SaveDraft(ctx context.Context, s SaveDraft) (Draft, []config.Problem, error) {
 	if err := s.Path.Require(config.LevelConfig); err != nil {
-		return config.Draft{}, nil, err
+		return Draft{}, nil, err
 	}
 	r := request{method: http.MethodPut, path: at(s.Path, "draft"), in: newChecked(s.Content, s.Format)}
 	switch {

@@ -56,6 +56,7 @@ type WhoAmI struct {
 	User    string  `json:"user"`
 	Method  string  `json:"method"`
 	TokenID string  `json:"token_id,omitempty"`
+	Session bool    `json:"session"`
 	Grants  []Grant `json:"grants"`
 	// Narrow, if any, limits Grants: those of the token in use.
 	Narrow    []Grant   `json:"narrow,omitempty"`
@@ -90,7 +91,7 @@ type User struct {
 
 // Users lists the users.
 func (c *Client) Users(ctx context.Context) iter.Seq2[User, error] {
-	return list[User](ctx, c, "/v1/users", nil)
+	return list[User](ctx, c, "/v1/users", paged(values()))
 }
 
 // User returns one user.
@@ -160,7 +161,7 @@ type Token struct {
 
 // Tokens lists the tokens of a user; "" for the caller's own.
 func (c *Client) Tokens(ctx context.Context, user string) iter.Seq2[Token, error] {
-	return list[Token](ctx, c, "/v1/tokens", values("user", user))
+	return list[Token](ctx, c, "/v1/tokens", paged(values("user", user)))
 }
 
 // NewToken is a token to create.
@@ -222,7 +223,7 @@ type Binding struct {
 
 // Bindings lists the bindings of a user, or with "" of all.
 func (c *Client) Bindings(ctx context.Context, user string) iter.Seq2[Binding, error] {
-	return list[Binding](ctx, c, "/v1/bindings", values("user", user))
+	return list[Binding](ctx, c, "/v1/bindings", paged(values("user", user)))
 }
 
 // CreateBinding grants a user a role at a scope; the root scope is everything.

@@ -74,7 +74,7 @@ func (c *Client) Publish(ctx context.Context, p Publish) (config.ChangeSet, erro
 
 // ChangeSets lists what was published in a tenant, newest first.
 func (c *Client) ChangeSets(ctx context.Context, tenant string) iter.Seq2[config.ChangeSet, error] {
-	return list[config.ChangeSet](ctx, c, at(config.Path{Tenant: tenant}, "changesets"), nil)
+	return list[config.ChangeSet](ctx, c, at(config.Path{Tenant: tenant}, "changesets"), paged(values()))
 }
 
 // Rollback says which release of a config to bring back.
@@ -114,7 +114,7 @@ func (c *Client) Promote(ctx context.Context, p Promote) (config.ChangeSet, erro
 
 // Releases lists a config's releases, newest first, without content.
 func (c *Client) Releases(ctx context.Context, path config.Path) iter.Seq2[config.Release, error] {
-	return list[config.Release](ctx, c, at(path, "releases"), nil)
+	return list[config.Release](ctx, c, at(path, "releases"), paged(values()))
 }
 
 // Release returns one release with its content.
@@ -157,10 +157,19 @@ type DiffSide struct {
 
 // DiffChange is one place where two documents differ.
 type DiffChange struct {
-	Op   string `json:"op"`   // what happened to it
-	Path string `json:"path"` // where in the document
-	From string `json:"from,omitempty"`
-	To   string `json:"to,omitempty"`
+	Op string `json:"op"` // what happened to it
+	// Path is the JSON Pointer (RFC 6901) of the value; FromPath is where it was,
+	// if that was elsewhere.
+	Path     string `json:"path"`
+	FromPath string `json:"from_path,omitempty"`
+	// From and To are the values, long ones clipped, and their kinds.
+	From     string `json:"from,omitempty"`
+	To       string `json:"to,omitempty"`
+	FromKind string `json:"from_kind,omitempty"`
+	ToKind   string `json:"to_kind,omitempty"`
+	// FromLine and ToLine are where they begin, from 1; 0 if that is unknown.
+	FromLine int `json:"from_line,omitempty"`
+	ToLine   int `json:"to_line,omitempty"`
 }
 
 // Diff compares two contents of a config. Each is a version number, "draft",

@@ -90,13 +90,6 @@ type Release struct {
 	Content []byte `json:"-"`
 }
 
-type wireRelease struct {
-	config.Release
-	wireContent
-}
-
-func (w wireRelease) release() Release { return Release{Release: w.Release, Content: w.bytes()} }
-
 // Snapshot returns all configs of an env, consistent with each other.
 func (c *Client) Snapshot(ctx context.Context, env config.Path, o ReadOptions) (Snapshot, error) {
 	if err := env.Require(config.LevelEnv); err != nil {
@@ -113,7 +106,7 @@ func (c *Client) Snapshot(ctx context.Context, env config.Path, o ReadOptions) (
 	}
 	s := Snapshot{
 		Env: env, ETag: orDefault(a.header.Get("ETag"), o.ETag), NotModified: a.notModified,
-		Revision: orDefault(wire.Revision, config.Token(a.header.Get("Setpoint-Revision"))),
+		Revision: orDefault(wire.Revision, config.Token(a.header.Get("Setpoint-Revision"))), Configs: []Release{},
 	}
 	for _, w := range wire.Configs {
 		s.Configs = append(s.Configs, w.release())
@@ -130,6 +123,6 @@ type Version struct {
 // Version asks the server for its version.
 func (c *Client) Version(ctx context.Context) (Version, error) {
 	var v Version
-	_, err := c.call(ctx, request{method: http.MethodGet, path: "/v1/version", anonymous: true}, &v)
+	_, err := c.call(ctx, request{method: http.MethodGet, path: "/v1/version"}, &v)
 	return v, err
 }

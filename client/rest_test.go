@@ -106,7 +106,7 @@ func scopeCalls(t *testing.T) []call {
 			return c.CreateEnv(ctx, config.Env{Tenant: "acme", App: "checkout", Name: "prod", Kind: "prod", Protected: true, Order: 3})
 		}, `POST /v1/tenants/acme/apps/checkout/envs {"name":"prod","kind":"prod","protected":true,"order":3}`, `{}`},
 		{"envs", func(ctx context.Context, c *client.Client) (any, error) { return collect(c.Envs(ctx, app)) },
-			`GET /v1/tenants/acme/apps/checkout/envs?limit=500`, `{"items":[]}`},
+			`GET /v1/tenants/acme/apps/checkout/envs`, `{"items":[]}`},
 		{"env", func(ctx context.Context, c *client.Client) (any, error) { return c.Env(ctx, env) },
 			`GET /v1/tenants/acme/apps/checkout/envs/prod`, `{}`},
 		{"update env", func(ctx context.Context, c *client.Client) (any, error) {
@@ -236,7 +236,7 @@ func identityCalls(t *testing.T) []call {
 		{"revoke token", func(ctx context.Context, c *client.Client) (any, error) { return none(c.RevokeToken(ctx, "t1")) },
 			`DELETE /v1/tokens/t1`, ``},
 		{"roles", func(ctx context.Context, c *client.Client) (any, error) { return collect(c.Roles(ctx)) },
-			`GET /v1/roles?limit=500`, `{"items":[]}`},
+			`GET /v1/roles`, `{"items":[]}`},
 		{"bindings", func(ctx context.Context, c *client.Client) (any, error) { return collect(c.Bindings(ctx, "al")) },
 			`GET /v1/bindings?limit=500&user=al`, `{"items":[]}`},
 		{"create binding", func(ctx context.Context, c *client.Client) (any, error) { return c.CreateBinding(ctx, "al", grant) },
@@ -244,7 +244,7 @@ func identityCalls(t *testing.T) []call {
 		{"delete binding", func(ctx context.Context, c *client.Client) (any, error) { return none(c.DeleteBinding(ctx, "b1")) },
 			`DELETE /v1/bindings/b1`, ``},
 		{"version", func(ctx context.Context, c *client.Client) (any, error) { return c.Version(ctx) },
-			`GET /v1/version anonymously`, `{}`},
+			`GET /v1/version`, `{}`},
 	}
 }
 

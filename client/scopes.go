@@ -10,7 +10,7 @@ import (
 
 // Tenants lists the tenants that the caller may see.
 func (c *Client) Tenants(ctx context.Context) iter.Seq2[config.Tenant, error] {
-	return list[config.Tenant](ctx, c, "/v1/tenants", nil)
+	return list[config.Tenant](ctx, c, "/v1/tenants", paged(values()))
 }
 
 // Tenant returns one tenant.
@@ -41,7 +41,7 @@ func (c *Client) UpdateTenant(ctx context.Context, name string, p ScopePatch) (c
 
 // Apps lists the apps of a tenant.
 func (c *Client) Apps(ctx context.Context, tenant string) iter.Seq2[config.App, error] {
-	return list[config.App](ctx, c, at(config.Path{Tenant: tenant}, "apps"), nil)
+	return list[config.App](ctx, c, at(config.Path{Tenant: tenant}, "apps"), paged(values()))
 }
 
 // App returns one app.

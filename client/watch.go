@@ -197,19 +197,14 @@ func decodeEvent(data []byte) (Event, error) {
 		Revision config.Token `json:"revision"`
 		Reset    bool         `json:"reset"`
 		Current  bool         `json:"current"`
-		Changes  []struct {
-			Change
-			wireContent
-		} `json:"changes"`
+		Changes  []wireChange `json:"changes"`
 	}
 	if err := json.Unmarshal(data, &wire); err != nil {
 		return Event{}, badEvent(err)
 	}
 	event := Event{Revision: wire.Revision, Reset: wire.Reset, Current: wire.Current}
 	for _, w := range wire.Changes {
-		change := w.Change
-		change.Content = w.bytes()
-		event.Changes = append(event.Changes, change)
+		event.Changes = append(event.Changes, w.change())
 	}
 	return event, nil
 }

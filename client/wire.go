@@ -1,6 +1,7 @@
 package client
 
 import (
+	"encoding/json"
 	"net/url"
 	"strings"
 	"unicode/utf8"
@@ -28,6 +29,58 @@ func (w wireContent) bytes() []byte {
 		return []byte(*w.Text)
 	}
 	return w.Base64
+}
+
+type wireRelease struct {
+	config.Release
+	wireContent
+}
+
+func (w wireRelease) release() Release { return Release{Release: w.Release, Content: w.bytes()} }
+
+// MarshalJSON renders the release as the server does, with its content.
+func (r Release) MarshalJSON() ([]byte, error) {
+	return json.Marshal(wireRelease{Release: r.Release, wireContent: contentOf(r.Content)})
+}
+
+type wireDraft struct {
+	config.Draft
+	wireContent
+}
+
+func (w wireDraft) draft() Draft {
+	d := Draft{Draft: w.Draft}
+	d.Content = w.bytes()
+	return d
+}
+
+// MarshalJSON renders the draft as the server does, with its content.
+func (d Draft) MarshalJSON() ([]byte, error) {
+	return json.Marshal(wireDraft{Draft: d.Draft, wireContent: contentOf(d.Content)})
+}
+
+// plainChange is a Change without its methods.
+type plainChange Change
+
+type wireChange struct {
+	plainChange
+	wireContent
+}
+
+func (w wireChange) change() Change {
+	c := Change(w.plainChange)
+	c.Content = w.bytes()
+	return c
+}
+
+// MarshalJSON renders the change as the server does, with its content if that
+// is known.
+func (c Change) MarshalJSON() ([]byte, error) {
+	w := wireChange{plainChange: plainChange(c)}
+	if c.Content != nil {
+		w.wireContent = contentOf(c.Content)
+	}
+	return json.Marshal(w)
 }
 
 // at builds an address below /v1: the path's parts, each under its collection
