@@ -21,6 +21,7 @@ import (
 	"github.com/setpointhq/setpoint/format"
 	"github.com/setpointhq/setpoint/internal/record"
 	"github.com/setpointhq/setpoint/internal/view"
+	"github.com/setpointhq/setpoint/plugin"
 	"github.com/setpointhq/setpoint/store"
 )
 
@@ -251,11 +252,11 @@ func (c *Center) stamp(id auth.Identity) (string, time.Time) {
 
 // Limits bound what one installation takes in.
 type Limits struct {
-	ConfigSize       int64         `yaml:"config_size" doc:"largest content of one config, in bytes"`
+	ConfigSize       plugin.Size   `yaml:"config_size" doc:"largest content of one config"`
 	ConfigsPerEnv    int           `yaml:"configs_per_env" doc:"most configs in one env, deleted ones not counted"`
 	KeepReleases     int           `yaml:"keep_releases" doc:"how many releases of a config are kept; those in use always are"`
 	ChangeSetConfigs int           `yaml:"change_set_configs" doc:"most configs in one change set"`
-	ChangeSetSize    int64         `yaml:"change_set_size" doc:"most content in one change set, in bytes"`
+	ChangeSetSize    plugin.Size   `yaml:"change_set_size" doc:"most content in one change set"`
 	CommentLength    int           `yaml:"comment_length" doc:"longest comment or description, in bytes"`
 	RevisionWait     time.Duration `yaml:"revision_wait" doc:"longest wait for this node to catch up with a revision that a client asks for"`
 	SessionTTL       time.Duration `yaml:"session_ttl" doc:"how long a login lasts"`
@@ -285,9 +286,9 @@ func (l Limits) Validate() error {
 	}
 	var errs []error
 	for _, b := range []bound{
-		{"config_size", l.ConfigSize, 1}, {"configs_per_env", int64(l.ConfigsPerEnv), 1},
+		{"config_size", int64(l.ConfigSize), 1}, {"configs_per_env", int64(l.ConfigsPerEnv), 1},
 		{"keep_releases", int64(l.KeepReleases), 1}, {"change_set_configs", int64(l.ChangeSetConfigs), 1},
-		{"change_set_size", l.ChangeSetSize, l.ConfigSize}, {"comment_length", int64(l.CommentLength), 1},
+		{"change_set_size", int64(l.ChangeSetSize), int64(l.ConfigSize)}, {"comment_length", int64(l.CommentLength), 1},
 		{"revision_wait", int64(l.RevisionWait), int64(time.Millisecond)},
 		{"session_ttl", int64(l.SessionTTL), int64(time.Minute)}, {"token_ttl", int64(l.TokenTTL), int64(time.Minute)},
 	} {

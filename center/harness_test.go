@@ -10,6 +10,7 @@ import (
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/auth/rbac"
+	"github.com/setpointhq/setpoint/cache"
 	cachememory "github.com/setpointhq/setpoint/cache/memory"
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
@@ -59,7 +60,7 @@ func join(t testing.TB, s store.Store, adjust ...func(*center.Limits)) *node {
 	t.Helper()
 	var cacheSettings cachememory.Settings
 	cacheSettings.Defaults()
-	contents, err := cacheSettings.Open(t.Context())
+	contents, err := cacheSettings.Open(t.Context(), cache.Env{})
 	if err != nil {
 		t.Fatal(err)
 	}

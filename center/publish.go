@@ -149,8 +149,8 @@ func (c *Center) checkChangeSet(op string, p Publish) error {
 		seen[item.Path] = true
 		total += int64(len(item.Content))
 	}
-	if total > c.limits.ChangeSetSize {
-		return config.Errorf(config.TooLarge, op, p.Tenant, "the change set holds %d bytes; the limit change_set_size is %d", total, c.limits.ChangeSetSize)
+	if total > int64(c.limits.ChangeSetSize) {
+		return config.Errorf(config.TooLarge, op, p.Tenant, "the change set holds %d bytes; the limit change_set_size is %s", total, c.limits.ChangeSetSize)
 	}
 	return nil
 }
@@ -169,8 +169,8 @@ func (c *Center) checkItem(item *PublishItem, tenant string) error {
 }
 
 func (c *Center) checkSize(content []byte) error {
-	if size := int64(len(content)); size > c.limits.ConfigSize {
-		return config.Errorf(config.TooLarge, "", "", "the content has %d bytes; the limit config_size is %d", size, c.limits.ConfigSize)
+	if size := int64(len(content)); size > int64(c.limits.ConfigSize) {
+		return config.Errorf(config.TooLarge, "", "", "the content has %d bytes; the limit config_size is %s", size, c.limits.ConfigSize)
 	}
 	return nil
 }
