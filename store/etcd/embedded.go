@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
@@ -21,10 +23,10 @@ import (
 )
 
 const (
-	// catchUpEntries is how much of the log stays in memory for a follower that
-	// lags a little. One entry can carry many commits, so etcd's default of 5,000
-	// would take up hundreds of megabytes.
-	catchUpEntries = 1_000
+	// catchUpEntries is how much of the log stays in memory for followers that lag
+	// a little. A lone member has none, and one entry can hold many commits: with
+	// etcd's default of 5,000 they would take up hundreds of megabytes.
+	catchUpEntries = 100
 
 	// stopPatience bounds the wait for an engine that broke: its goroutine that
 	// met the fatal error is gone, so its orderly end may never come.
@@ -65,7 +67,39 @@ func embedded(ctx context.Context, c Settings, log *slog.Logger) (*Store, error)
 	}
 	s := newStore(e.life, c, v3client.New(e.server.Server), log)
 	s.engine = e
+	if err := s.reclaim(ctx); err != nil {
+		return nil, errors.Join(translate("start the embedded etcd", err), s.Close())
+	}
 	return s, nil
+}
+
+// reclaim makes an engine writable again that was stopped by its quota, if there
+// is room now: because the quota was raised, or because the file can shrink.
+// Nobody else can do it, as there is no port for etcd's own tools.
+func (s *Store) reclaim(ctx context.Context) error {
+	alarms, err := s.client.AlarmList(ctx)
+	if err != nil {
+		return err
+	}
+	for _, a := range alarms.Alarms {
+		if a.Alarm != etcdserverpb.AlarmType_NOSPACE {
+			continue
+		}
+		// Not through the client: etcd's in-process one panics on this call.
+		backend := s.engine.server.Server.Backend()
+		if err := backend.Defrag(); err != nil {
+			return err
+		}
+		if backend.Size() >= int64(s.settings.Quota) {
+			s.log.Error("the store has used up its quota and refuses writes; raise store.etcd.quota", "bytes", backend.Size(), "quota", int64(s.settings.Quota))
+			continue
+		}
+		s.log.Warn("the store had used up its quota; there is room again", "bytes", backend.Size(), "quota", int64(s.settings.Quota))
+		if _, err := s.client.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // kindOfStart tells a ctx that ended from an engine that does not start.

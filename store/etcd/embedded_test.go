@@ -81,7 +81,7 @@ func TestQuotaUsedUp(t *testing.T) {
 	c := settings(t)
 	c.Quota = 16 * plugin.MiB
 	s := mustOpen(t, c)
-	defer s.Close()
+	defer func() { s.Close() }()
 	var err error
 	for i := 0; err == nil && i < 64; i++ {
 		_, err = s.Commit(t.Context(), store.Txn{Writes: []store.Write{{Key: fmt.Sprint(i), Value: make([]byte, plugin.MiB)}}})
@@ -91,6 +91,21 @@ func TestQuotaUsedUp(t *testing.T) {
 	}
 	if _, err := s.Range(t.Context(), store.Query{Key: "0"}); err != nil {
 		t.Errorf("reading over the quota: %v", err)
+	}
+	reopen := func(quota plugin.Size) error {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		c.Quota = quota
+		s = mustOpen(t, c)
+		_, err := s.Commit(t.Context(), store.Txn{Writes: []store.Write{{Key: "again", Value: []byte("v")}}})
+		return err
+	}
+	if err := reopen(c.Quota); config.KindOf(err) != config.Exhausted {
+		t.Errorf("started again without more room: error is %v, want kind limit_exceeded", err)
+	}
+	if err := reopen(64 * plugin.MiB); err != nil {
+		t.Errorf("started again with a larger quota: %v", err)
 	}
 }
 

@@ -46,7 +46,7 @@ func translate(op string, err error) error {
 	case errors.Is(err, rpctypes.ErrFutureRev):
 		return config.Errorf(config.Invalid, op, "", "the revision is in the future: %w", err)
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		return config.Errorf(config.Exhausted, op, "", "etcd's quota is used up and it refuses writes; raise store.etcd.quota, or delete, compact and defragment, then disarm the alarm: %w", err)
+		return config.Errorf(config.Exhausted, op, "", "etcd has used up its quota and refuses writes; raise the quota (embedded: store.etcd.quota, then start again): %w", err)
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):
 		return config.Errorf(config.TooLarge, op, "", "the transaction is larger than etcd takes (max_request_bytes); split it: %w", err)
 	case errors.Is(err, rpctypes.ErrTooManyOps):

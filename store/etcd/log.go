@@ -78,6 +78,8 @@ func slogLevel(entry zapcore.Entry, fields []zapcore.Field) slog.Level {
 		}
 	}
 	switch {
+	case strings.Contains(entry.Message, "cannot campaign at term"): // a lone member that replays its own joining
+		return slog.LevelDebug
 	case entry.Level >= zapcore.ErrorLevel:
 		return slog.LevelError
 	case entry.Level == zapcore.WarnLevel:

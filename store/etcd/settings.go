@@ -51,7 +51,7 @@ func (c *Settings) Defaults() {
 		Name:                "setpoint",
 		Quota:               8 * plugin.GiB,
 		CompactionRetention: time.Hour,
-		SnapshotCount:       5_000,
+		SnapshotCount:       2_000,
 		StartTimeout:        time.Minute,
 		DialTimeout:         10 * time.Second,
 	}
