@@ -74,11 +74,11 @@ func (a *api) importEnv(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	dryRun, err := flag(q.Get("dry_run"), "dry_run")
+	dryRun, err := boolOf(q.Get("dry_run"), "dry_run")
 	if err != nil {
 		return err
 	}
-	prune, err := flag(q.Get("prune"), "prune")
+	prune, err := boolOf(q.Get("prune"), "prune")
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (a *api) importEnv(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	limits := a.center.Limits()
-	files, err := center.ReadArchive(body, limits.ChangeSetSize, limits.ChangeSetConfigs)
+	files, err := center.ReadArchive(body, int64(limits.ChangeSetSize), limits.ChangeSetConfigs)
 	if err != nil {
 		return err
 	}
@@ -113,7 +113,7 @@ func isArchive(contentType string) bool {
 	return false
 }
 
-func flag(value, name string) (bool, error) {
+func boolOf(value, name string) (bool, error) {
 	if value == "" {
 		return false, nil
 	}

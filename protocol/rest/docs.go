@@ -12,6 +12,8 @@ import (
 
 	"github.com/swaggest/swgui"
 	"github.com/swaggest/swgui/v5emb"
+
+	"github.com/setpointhq/setpoint/auth"
 )
 
 // docsPath is where the page to try the API is.
@@ -69,8 +71,9 @@ func (a *api) document(contentType string, body []byte) http.Handler {
 // readOnly gives what needs no identity the same bounds as everything else.
 func (a *api) readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h["X-Request-Id"] = requestID(r)
+		h, id := w.Header(), requestID(r)
+		r = r.WithContext(auth.WithRequest(r.Context(), auth.Request{ID: id[0]}))
+		h["X-Request-Id"] = id
 		h["X-Content-Type-Options"] = noSniff
 		h["Referrer-Policy"] = noReferrer
 		if err := guardPath(r); err != nil {

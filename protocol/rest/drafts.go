@@ -30,8 +30,8 @@ func draftRoutes() []Route {
 	}
 }
 
-// draft is a draft with its content.
-type draft struct {
+// fullDraft is a draft with its content.
+type fullDraft struct {
 	config.Draft
 	Content
 }
@@ -43,13 +43,13 @@ type draftContent struct {
 }
 
 type savedDraft struct {
-	Draft    draft            `json:"draft"`
+	Draft    fullDraft        `json:"draft"`
 	Problems []config.Problem `json:"problems" doc:"what would stop a publish, and what is only doubtful"`
 }
 
-func (a *api) getDraft(ctx context.Context, in *ConfigPath) (*tagged[draft], error) {
+func (a *api) getDraft(ctx context.Context, in *ConfigPath) (*tagged[fullDraft], error) {
 	d, err := a.center.Draft(ctx, in.path())
-	return tag(draft{Draft: d, Content: contentOf(d.Content)}, d.Revision, err)
+	return tag(fullDraft{Draft: d, Content: contentOf(d.Content)}, d.Revision, err)
 }
 
 func (a *api) saveDraft(ctx context.Context, in *struct {
@@ -76,7 +76,7 @@ func (a *api) saveDraft(ctx context.Context, in *struct {
 	if problems == nil {
 		problems = []config.Problem{}
 	}
-	return tag(savedDraft{Draft: draft{Draft: d, Content: contentOf(content)}, Problems: problems}, d.Revision, err)
+	return tag(savedDraft{Draft: fullDraft{Draft: d, Content: contentOf(content)}, Problems: problems}, d.Revision, err)
 }
 
 func (a *api) deleteDraft(ctx context.Context, in *struct {

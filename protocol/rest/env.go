@@ -15,9 +15,9 @@ import (
 
 // envAnswer describes the answer of readEnv, which is written piece by piece.
 type envAnswer struct {
-	Env      string       `json:"env" example:"acme/checkout/prod"`
-	Revision config.Token `json:"revision" doc:"the position that the answer is true of"`
-	Configs  []release    `json:"configs"`
+	Env      string        `json:"env" example:"acme/checkout/prod"`
+	Revision config.Token  `json:"revision" doc:"the position that the answer is true of"`
+	Configs  []fullRelease `json:"configs"`
 }
 
 // readEnv answers with everything that a client is served of an env. It is

@@ -16,8 +16,8 @@ type rendering struct {
 	title  string
 }
 
-// answers has one line for every kind of error.
-var answers = map[config.ErrorKind]rendering{
+// kindStatuses has one line for every kind of error.
+var kindStatuses = map[config.ErrorKind]rendering{
 	config.Internal:        {http.StatusInternalServerError, "Internal error"},
 	config.Invalid:         {http.StatusBadRequest, "Invalid request"},
 	config.Unauthenticated: {http.StatusUnauthorized, "Not authenticated"},
@@ -75,5 +75,5 @@ func statusOf(r *http.Request, err error, e *config.Error) int {
 	case e.Kind == config.Invalid && len(e.Problems) > 0:
 		return http.StatusUnprocessableEntity
 	}
-	return answers[e.Kind].status
+	return kindStatuses[e.Kind].status
 }

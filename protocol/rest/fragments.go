@@ -62,8 +62,8 @@ func (f *fragments) get(ctx context.Context, release *config.Release, sort fragm
 		}))
 }
 
-// change is what a watcher is told of one config.
-type change struct {
+// watchedChange is what a watcher is told of one config.
+type watchedChange struct {
 	Path    config.Path `json:"path" example:"acme/checkout/prod/application.yaml"`
 	Version int64       `json:"version,omitempty"`
 	Format  string      `json:"format,omitempty"`
@@ -85,9 +85,9 @@ func encodeFragment(ctx context.Context, r *config.Release, sort fragmentSort, l
 	}
 	var noun any
 	if sort == releaseContent {
-		noun = release{Release: *r, Content: content}
+		noun = fullRelease{Release: *r, Content: content}
 	} else {
-		noun = change{
+		noun = watchedChange{
 			Path: r.Path, Version: r.Version, Format: r.Format, Digest: r.Digest,
 			Size: r.Size, Time: r.Time, Content: content,
 		}

@@ -30,8 +30,8 @@ func historyRoutes() []Route {
 	}
 }
 
-// release is a release with its content.
-type release struct {
+// fullRelease is a release with its content.
+type fullRelease struct {
 	config.Release
 	Content
 }
@@ -46,9 +46,9 @@ func (a *api) listReleases(ctx context.Context, in *struct {
 func (a *api) getRelease(ctx context.Context, in *struct {
 	ConfigPath
 	Version int64 `path:"version" doc:"the release's version" minimum:"1" example:"3"`
-}) (*answered[release], error) {
+}) (*answered[fullRelease], error) {
 	r, content, err := a.center.Release(ctx, in.path(), in.Version)
-	return answer(release{Release: r, Content: contentOf(content)}, err)
+	return answer(fullRelease{Release: r, Content: contentOf(content)}, err)
 }
 
 func (a *api) getReleaseContent(w http.ResponseWriter, r *http.Request) error {

@@ -36,8 +36,8 @@ func identityRoutes() []Route {
 	}
 }
 
-// grant is a role at a scope, as requests spell it.
-type grant struct {
+// newGrant is a role at a scope, as requests spell it.
+type newGrant struct {
 	Role  auth.Role   `json:"role" enum:"client,viewer,editor,publisher,admin,auditor" example:"viewer"`
 	Scope config.Path `json:"scope" doc:"tenant, tenant/app, tenant/app/env or a config's path; empty for the whole installation" example:"acme/checkout"`
 }
@@ -111,10 +111,10 @@ func (a *api) listTokens(ctx context.Context, in *struct {
 
 func (a *api) createToken(ctx context.Context, in *struct {
 	Body struct {
-		User        string   `json:"user,omitempty" doc:"whose; left out, your own"`
-		Description string   `json:"description,omitempty" example:"the deployment pipeline"`
-		Grants      []grant  `json:"grants,omitempty" doc:"left out, all that its user may do"`
-		TTL         Duration `json:"ttl,omitzero" doc:"how long it is good; left out, until it is revoked" example:"720h"`
+		User        string     `json:"user,omitempty" doc:"whose; left out, your own"`
+		Description string     `json:"description,omitempty" example:"the deployment pipeline"`
+		Grants      []newGrant `json:"grants,omitempty" doc:"left out, all that its user may do"`
+		TTL         Duration   `json:"ttl,omitzero" doc:"how long it is good; left out, until it is revoked" example:"720h"`
 	}
 }) (*answered[mintedToken], error) {
 	n := center.NewToken{User: in.Body.User, Description: in.Body.Description, TTL: in.Body.TTL.Duration}
@@ -131,13 +131,13 @@ func (a *api) revokeToken(ctx context.Context, in *struct {
 	return done(a.center.RevokeToken(ctx, in.ID))
 }
 
-// version is what runs.
-type version struct {
+// serverVersion is what runs.
+type serverVersion struct {
 	Version string    `json:"version" example:"0.1.0"`
 	Go      string    `json:"go" example:"go1.26.0"`
 	Time    time.Time `json:"time" doc:"the server's clock"`
 }
 
-func (a *api) getVersion(context.Context, *struct{}) (*answered[version], error) {
-	return answer(version{Version: a.version, Go: runtime.Version(), Time: time.Now().UTC()}, nil)
+func (a *api) getVersion(context.Context, *struct{}) (*answered[serverVersion], error) {
+	return answer(serverVersion{Version: a.version, Go: runtime.Version(), Time: time.Now().UTC()}, nil)
 }

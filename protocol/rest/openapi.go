@@ -5,14 +5,15 @@ import (
 	"net/http"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 )
 
 // The statuses that every route may answer beside its own, and what they mean.
-var commonErrors = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError, http.StatusServiceUnavailable}
+var commonStatuses = []int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError, http.StatusServiceUnavailable}
 
-var errorMeanings = map[int]string{
+var errorStatuses = map[int]string{
 	http.StatusBadRequest:            "The request is malformed; problems name the fields.",
 	http.StatusUnauthorized:          "No identity was proved.",
 	http.StatusForbidden:             "The identity has no right to this. The answer is the same whether what was asked for exists or not.",
@@ -38,7 +39,7 @@ func Spec() ([]byte, error) {
 }
 
 func describedConfig() huma.Config {
-	registry := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	registry := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	registry.Schema(reflect.TypeFor[problemDetails](), true, "")
 	format := huma.Format{
 		Marshal:   huma.DefaultJSONFormat.Marshal,
@@ -58,7 +59,8 @@ func describedConfig() huma.Config {
 				License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
 			Components: &huma.Components{
-				Schemas: registry,
+				Schemas:   registry,
+				Responses: errorResponses(),
 				SecuritySchemes: map[string]*huma.SecurityScheme{
 					"basic":  {Type: "http", Scheme: "basic", Description: "A user's name and password."},
 					"bearer": {Type: "http", Scheme: "bearer", BearerFormat: "sp_…", Description: "An API token, or the session token of a login."},
@@ -82,6 +84,17 @@ func describedConfig() huma.Config {
 	}
 }
 
+// schemaName names what has no name after the operation that it is for.
+func schemaName(t reflect.Type, hint string) string {
+	var b strings.Builder
+	for part := range strings.SplitSeq(huma.DefaultSchemaNamer(t, hint), "-") {
+		if part != "" {
+			b.WriteString(strings.ToUpper(part[:1]) + part[1:])
+		}
+	}
+	return b.String()
+}
+
 // operation starts the description of a route.
 func (r Route) operation() huma.Operation {
 	op := huma.Operation{
@@ -93,20 +106,27 @@ func (r Route) operation() huma.Operation {
 	if r.Public {
 		op.Security = []map[string][]string{{}}
 	}
-	statuses := append([]int{}, commonErrors...)
+	statuses := append([]int{}, commonStatuses...)
 	if r.body != noBody {
 		statuses = append(statuses, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType)
 	}
 	for _, status := range append(statuses, r.errors...) {
-		op.Responses[strconv.Itoa(status)] = &huma.Response{
-			Description: errorMeanings[status],
-			Content:     map[string]*huma.MediaType{contentProblem: {Schema: problemRef()}},
-		}
+		op.Responses[strconv.Itoa(status)] = &huma.Response{Ref: "#/components/responses/Problem" + strconv.Itoa(status)}
 	}
 	return op
 }
 
-func problemRef() *huma.Schema { return &huma.Schema{Ref: "#/components/schemas/ProblemDetails"} }
+// errorResponses are what operations refer to for their errors.
+func errorResponses() map[string]*huma.Response {
+	all := map[string]*huma.Response{}
+	for status, meaning := range errorStatuses {
+		all["Problem"+strconv.Itoa(status)] = &huma.Response{
+			Description: meaning,
+			Content:     map[string]*huma.MediaType{contentProblem: {Schema: &huma.Schema{Ref: "#/components/schemas/ProblemDetails"}}},
+		}
+	}
+	return all
+}
 
 // The pieces of descriptions written by hand.
 

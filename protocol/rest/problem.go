@@ -34,7 +34,7 @@ const problemType = "https://setpoint.dev/problems/"
 func newProblem(r *http.Request, err error) problemDetails {
 	e := config.AsError(err)
 	return problemDetails{
-		Type: problemType + e.Kind.String(), Title: answers[e.Kind].title, Status: statusOf(r, err, e),
+		Type: problemType + e.Kind.String(), Title: kindStatuses[e.Kind].title, Status: statusOf(r, err, e),
 		Detail: e.Detail(), Code: e.Kind.String(), Path: e.Path, Op: e.Op,
 		CurrentVersion: e.Current, Problems: e.Problems,
 		RequestID: auth.RequestFrom(r.Context()).ID,

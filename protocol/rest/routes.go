@@ -72,7 +72,7 @@ func (a *api) maxBody(kind bodyKind) int64 {
 	case smallBody:
 		return envelope
 	case contentBody: // base64 takes four bytes for three
-		return a.center.Limits().ConfigSize*4/3 + envelope
+		return int64(a.center.Limits().ConfigSize)*4/3 + envelope
 	case changeSetBody:
 		return int64(a.settings.ChangeSetBody)
 	case archiveBody:

@@ -2,10 +2,11 @@ package rest
 
 import (
 	"errors"
-	"fmt"
 	"net/netip"
 	"time"
 
+	"github.com/setpointhq/setpoint/center"
+	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/plugin"
 )
 
@@ -61,31 +62,36 @@ func (s *Settings) Defaults() {
 	}
 }
 
+const place = "protocols." + Name
+
 // Validate refuses settings under which nothing works, all at once.
 func (s *Settings) Validate() error {
 	var errs []error
-	atLeast := func(name string, value, least int64) {
-		if value < least {
-			errs = append(errs, fmt.Errorf("%s: is %d, must be at least %d", name, value, least))
+	want := func(holds bool, key, format string, args ...any) {
+		if !holds {
+			errs = append(errs, config.Errorf(config.Invalid, "settings", place+"."+key, format, args...))
 		}
 	}
-	atLeast("change_set_body", int64(s.ChangeSetBody), 1<<10)
-	atLeast("archive_body", int64(s.ArchiveBody), 1<<10)
-	atLeast("compression_cache", int64(s.Compression), 0)
-	atLeast("fragment_cache", int64(s.Fragments), 1<<20)
-	atLeast("max_watchers", int64(s.MaxWatchers), 1)
-	atLeast("max_patterns", int64(s.MaxPatterns), 1)
-	for _, d := range []struct {
-		name  string
+	for _, size := range []struct {
+		key          string
+		value, least plugin.Size
+	}{
+		{"change_set_body", s.ChangeSetBody, plugin.KiB}, {"archive_body", s.ArchiveBody, plugin.KiB},
+		{"compression_cache", s.Compression, 0}, {"fragment_cache", s.Fragments, plugin.MiB},
+	} {
+		want(size.value >= size.least, size.key, "must be at least %s, is %s", size.least, size.value)
+	}
+	for _, span := range []struct {
+		key   string
 		value time.Duration
 	}{
 		{"body_timeout", s.BodyTimeout}, {"max_wait", s.MaxWait}, {"heartbeat", s.Heartbeat},
 		{"stream_write_timeout", s.StreamWriteTimeout}, {"stream_retry", s.StreamRetry},
 	} {
-		if d.value < time.Millisecond {
-			errs = append(errs, fmt.Errorf("%s: is %s, must be at least 1ms", d.name, d.value))
-		}
+		want(span.value >= time.Millisecond, span.key, "must be at least 1ms, is %s", span.value)
 	}
+	want(s.MaxWatchers >= 1, "max_watchers", "must be at least 1, is %d", s.MaxWatchers)
+	want(s.MaxPatterns >= 1 && s.MaxPatterns <= center.MaxPatterns, "max_patterns", "must be from 1 to %d, is %d", center.MaxPatterns, s.MaxPatterns)
 	if _, err := s.proxies(); err != nil {
 		errs = append(errs, err)
 	}
@@ -102,7 +108,7 @@ func (s *Settings) proxies() ([]netip.Prefix, error) {
 		}
 		p, err := netip.ParsePrefix(text)
 		if err != nil {
-			return nil, fmt.Errorf("trusted_proxies: %q is neither an address nor a network like 10.0.0.0/8", text)
+			return nil, config.Errorf(config.Invalid, "settings", place+".trusted_proxies", "%q is neither an address nor a network like 10.0.0.0/8", text)
 		}
 		all = append(all, p.Masked())
 	}

@@ -240,10 +240,10 @@ func (s *watching) extend() {
 
 // watchAnswer describes what delivery writes.
 type watchAnswer struct {
-	Revision config.Token `json:"revision" doc:"where to go on: send it as after"`
-	Reset    bool         `json:"reset" doc:"this is a snapshot: forget what is not in it"`
-	Current  bool         `json:"current,omitempty" doc:"of a poll: there is nothing more to catch up with"`
-	Changes  []change     `json:"changes"`
+	Revision config.Token    `json:"revision" doc:"where to go on: send it as after"`
+	Reset    bool            `json:"reset" doc:"this is a snapshot: forget what is not in it"`
+	Current  bool            `json:"current,omitempty" doc:"of a poll: there is nothing more to catch up with"`
+	Changes  []watchedChange `json:"changes"`
 }
 
 func describeWatch(registry huma.Registry, op *huma.Operation) {
