@@ -13,14 +13,14 @@ const maxPast = 8
 // Config is everything known about one config, apart from contents. It never
 // changes once it is published.
 type Config struct {
-	// Meta is zero but for the path, and MetaRevision 0, if the config was
-	// purged or is known by its rollout or draft only.
-	Meta         config.Config
-	MetaRevision int64
 	// Rollout is zero but for the path, and RolloutRevision 0, before the first
 	// publish.
 	Rollout         config.Rollout
 	RolloutRevision int64
+	// MetaRevision is 0, and Meta zero but for the path, if the config was
+	// purged or is known by its rollout or draft only.
+	MetaRevision int64
+	Meta         config.Config
 	// DraftRevision is 0 if there is no draft. The view keeps no drafts.
 	DraftRevision int64
 	// ServedRevision is where what clients are served last changed. Metadata,

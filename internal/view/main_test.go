@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"iter"
 	"log/slog"
 	"strings"
 	"sync"
@@ -223,7 +224,7 @@ func (f *faultyStore) takeWatchError() (err error) {
 	return err
 }
 
-func (f *faultyStore) Watch(ctx context.Context, prefix string, after int64) func(func(store.Batch, error) bool) {
+func (f *faultyStore) Watch(ctx context.Context, prefix string, after int64) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		for b, err := range f.Store.Watch(ctx, prefix, after) {
 			if broken := f.takeWatchError(); err == nil && broken != nil {

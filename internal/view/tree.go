@@ -60,7 +60,11 @@ func (t tree[V]) get(key []byte) (value V, ok bool) {
 		}
 		n = n.slots[i].kid
 	}
-	if i := n.last(key); i >= 0 && n.slots[i].key == string(key) {
+	// A key that is in a leaf begins as all others there do: no need to look.
+	if len(key) < n.skip {
+		return value, false
+	}
+	if i := n.search(key); i >= 0 && n.slots[i].key == string(key) {
 		return n.slots[i].value, true
 	}
 	return value, false
@@ -126,8 +130,7 @@ func (t tree[V]) countPrefix(prefix string) int {
 }
 
 // last returns the index of the last slot whose key is not after the given one,
-// or -1. It neither copies the key nor, mostly, looks at any other key than the
-// first: heads decide, and only where they are equal are keys compared.
+// or -1.
 func (n *node[V]) last(key []byte) int {
 	if len(n.slots) == 0 {
 		return -1
@@ -139,6 +142,13 @@ func (n *node[V]) last(key []byte) int {
 		}
 		return len(n.slots) - 1
 	}
+	return n.search(key)
+}
+
+// search is last for a key that begins as all keys of the node do. It neither
+// copies it nor, mostly, looks at other keys: heads decide, and only where they
+// are equal are keys compared. Keys lie anywhere in memory, heads side by side.
+func (n *node[V]) search(key []byte) int {
 	h := head(key[n.skip:])
 	lo, hi := 0, len(n.slots)
 	for lo < hi {
