@@ -79,7 +79,7 @@ func TestEmbeddedRefusesDataInUse(t *testing.T) {
 func TestQuotaUsedUp(t *testing.T) {
 	t.Parallel()
 	c := settings(t)
-	c.Quota = 16 * plugin.MiB
+	c.Quota = 32 * plugin.MiB
 	s := mustOpen(t, c)
 	defer func() { s.Close() }()
 	var err error
@@ -101,7 +101,7 @@ func TestQuotaUsedUp(t *testing.T) {
 		_, err := s.Commit(t.Context(), store.Txn{Writes: []store.Write{{Key: "again", Value: []byte("v")}}})
 		return err
 	}
-	if err := reopen(c.Quota); config.KindOf(err) != config.Exhausted {
+	if err := reopen(16 * plugin.MiB); config.KindOf(err) != config.Exhausted {
 		t.Errorf("started again without more room: error is %v, want kind limit_exceeded", err)
 	}
 	if err := reopen(64 * plugin.MiB); err != nil {
