@@ -85,8 +85,8 @@ func (c *Center) scanAudit(ctx context.Context, op string, r AuditRequest, match
 	if !r.Until.IsZero() {
 		query.After = prefix + fmt.Sprintf("%016x", r.Until.UnixNano())
 	}
-	if r.PageRequest.After != "" {
-		query.After = prefix + r.PageRequest.After
+	if r.After != "" {
+		query.After = prefix + r.After
 	}
 	for scanned := 0; scanned < auditScan; {
 		got, err := c.store.Range(ctx, query)

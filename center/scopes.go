@@ -294,7 +294,7 @@ func scopeKey(path config.Path) string {
 }
 
 // createScope writes a new tenant, app or env below a parent that is there.
-func (c *Center) createScope(ctx context.Context, op string, path config.Path, description string, make func(*view.Snapshot) (any, error)) (int64, error) {
+func (c *Center) createScope(ctx context.Context, op string, path config.Path, description string, build func(*view.Snapshot) (any, error)) (int64, error) {
 	if err := path.Validate(); err != nil {
 		return 0, located(op, path.String(), err)
 	}
@@ -312,7 +312,7 @@ func (c *Center) createScope(ctx context.Context, op string, path config.Path, d
 		if _, taken := scopeAt(snap, path); taken {
 			return store.Txn{}, config.Errorf(config.Exists, op, path.String(), "there is %s %s of this name already", article(path), path.Level())
 		}
-		noun, err := make(snap)
+		noun, err := build(snap)
 		if err != nil {
 			return store.Txn{}, err
 		}

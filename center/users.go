@@ -70,7 +70,7 @@ func (c *Center) CreateUser(ctx context.Context, n NewUser) (auth.User, error) {
 		return auth.User{}, err
 	}
 	u := auth.User{Name: n.Name, Service: n.Service, Description: n.Description}
-	if err := c.checkNewUser(ctx, op, n); err != nil {
+	if err := c.checkNewUser(op, n); err != nil {
 		return auth.User{}, err
 	}
 	if !n.Service {
@@ -104,7 +104,7 @@ func (c *Center) hashPassword(ctx context.Context, op, user string, password con
 	return hash, located(op, user, err)
 }
 
-func (c *Center) checkNewUser(ctx context.Context, op string, n NewUser) error {
+func (c *Center) checkNewUser(op string, n NewUser) error {
 	if !userPattern.MatchString(n.Name) {
 		return config.Errorf(config.Invalid, op, "", "user name %.200q: use 1 to 128 letters, digits, '.', '_', '@' or '-', beginning with a letter or digit", n.Name)
 	}

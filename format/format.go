@@ -105,8 +105,7 @@ func (s *Set) Get(name string) (Format, error) {
 	return nil, config.Errorf(config.Invalid, "", "", "no format %q; this server has %s", name, strings.Join(s.names, ", "))
 }
 
-// ForFile picks the format by a file name's ending, or by the whole name where
-// the name has no dot.
+// ForFile picks the format by a file name's ending.
 func (s *Set) ForFile(name string) (Format, bool) {
 	f, ok := s.byExt[strings.ToLower(path.Ext(name))]
 	return f, ok

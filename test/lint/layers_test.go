@@ -62,7 +62,7 @@ var layers = []struct {
 	{folder: "internal/record", allows: []string{"config", "auth", "audit"}},
 	{folder: "internal/view", allows: []string{"config", "store", "cache", "internal/record"}},
 	{folder: "center", allows: []string{
-		"config", "internal/record", "internal/view",
+		"config", "plugin", "internal/record", "internal/view",
 		"store", "format", "format/diff", "validate", "seal", "auth", "audit", "cache",
 	}},
 	{folder: "protocol", allows: []string{"config", "plugin", "format", "auth", "audit", "center", "api", "api/gen", library}},
