@@ -22,7 +22,7 @@ func (v *View) Content(ctx context.Context, r *config.Release) ([]byte, error) {
 		return nil, config.Errorf(config.NotFound, "content", "", "nothing is released")
 	}
 	if v.cache != nil {
-		if content, ok := v.cache.Get(ctx, r.Digest); ok {
+		if content, ok := v.cache.Get(ctx, r.Digest); ok && int64(len(content)) == r.Size {
 			return content, nil
 		}
 	}
