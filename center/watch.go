@@ -33,7 +33,9 @@ type Watch struct {
 type Delivery struct {
 	Revision config.Token
 	// Reset means: this is a snapshot, forget whatever is not in it.
-	Reset   bool
+	Reset bool
+	// Current marks the delivery with which the client has caught up.
+	Current bool
 	Changes []view.Change
 }
 
@@ -114,7 +116,7 @@ func (w *Watch) Next() (d Delivery, ok bool, err error) {
 	if !ok {
 		return Delivery{}, false, nil
 	}
-	return Delivery{Revision: w.center.token(got.Revision), Reset: got.Reset, Changes: got.Changes}, true, nil
+	return Delivery{Revision: w.center.token(got.Revision), Reset: got.Reset, Current: got.Current, Changes: got.Changes}, true, nil
 }
 
 // Content returns the bytes of a release that Next delivered.
@@ -124,7 +126,7 @@ func (w *Watch) Content(ctx context.Context, r *config.Release) ([]byte, error) 
 }
 
 // Revision returns the position that the watch was last brought to.
-func (w *Watch) Revision() config.Token { return w.center.token(w.center.view.Snapshot().Revision) }
+func (w *Watch) Revision() config.Token { return w.center.token(w.sub.Revision()) }
 
 // Close ends the subscription.
 func (w *Watch) Close() { w.sub.Close() }
