@@ -53,7 +53,8 @@ func (l *loader) validate(root plugin.Settings) {
 }
 
 // invalid adds what a Validate found, joined errors one by one. prefix is the
-// key of the part that was asked.
+// key of the part that was asked; errors may name keys from there or from the
+// top, as their Path or as "key: what is wrong".
 func (l *loader) invalid(prefix string, err error) {
 	if err == nil {
 		return
@@ -64,17 +65,25 @@ func (l *loader) invalid(prefix string, err error) {
 		}
 		return
 	}
-	path, message := prefix, err.Error()
+	key, message, _ := strings.Cut(err.Error(), ": ")
 	var e *config.Error
 	if errors.As(err, &e) {
-		message = e.Detail()
-		if path = e.Path; path == "" {
-			path = prefix
-		} else if !strings.HasPrefix(path+".", prefix+".") {
-			path = join(prefix, path)
-		}
+		key, message = e.Path, e.Detail()
+	} else if !isKey(key) {
+		key, message = "", err.Error()
 	}
-	l.locate(path, message)
+	switch {
+	case key == "":
+		key = prefix
+	case prefix != "" && !strings.HasPrefix(key+".", prefix+"."):
+		key = join(prefix, key)
+	}
+	l.locate(key, message)
+}
+
+// isKey reports whether a text has the form of a key's path.
+func isKey(s string) bool {
+	return s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789_.") == ""
 }
 
 // locate adds a problem of a key wherever its value came from.

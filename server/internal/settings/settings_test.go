@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -41,6 +42,9 @@ func (d *disk) Validate() error {
 	var errs []error
 	if d.Quota < plugin.MiB {
 		errs = append(errs, config.Errorf(config.Invalid, "settings", "store.disk.quota", "must be at least 1MiB, is %s", d.Quota))
+	}
+	if d.Block < 1 {
+		errs = append(errs, fmt.Errorf("block: must be at least 1, is %d", d.Block))
 	}
 	if d.Sync.Every <= 0 {
 		errs = append(errs, config.Errorf(config.Invalid, "settings", "sync.every", "must be more than 0, is %s", d.Sync.Every))
