@@ -81,9 +81,9 @@ func (c *Center) Audit(ctx context.Context, r AuditRequest) (config.Page[audit.R
 func (c *Center) scanAudit(ctx context.Context, op string, r AuditRequest, match func(*audit.Record) bool) (config.Page[audit.Record], error) {
 	page := config.Page[audit.Record]{Items: []audit.Record{}}
 	prefix := record.AuditPrefix(r.Tenant)
-	query := store.Query{Key: prefix, Prefix: true, Reverse: true, Limit: r.size()}
+	query := store.Query{Key: prefix, Prefix: true, Limit: r.size()}
 	if !r.Until.IsZero() {
-		query.After = prefix + fmt.Sprintf("%016x", r.Until.UnixNano())
+		query.After = record.AuditKey(r.Tenant, fmt.Sprintf("%016x", r.Until.UnixNano()))
 	}
 	if r.After != "" {
 		query.After = prefix + r.After

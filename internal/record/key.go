@@ -11,7 +11,7 @@
 //	d/<tenant>/<app>/<env>/<name>     draft
 //	r/<path of config>/<version>      release, with its content if that is small
 //	b/<path of config>/<version>      the content of a large release
-//	a/<tenant or _>/<id>              audit record
+//	a/<tenant or _>/<complement of id>  audit record, the newest first
 //	u/<user>  k/<token>  g/<binding>  identities and rights
 //	m/cluster                         the installation's own id
 package record
@@ -101,8 +101,25 @@ func SplitVersion(rest string) (path string, version int64, err error) {
 	return rest[:i], version, err
 }
 
-// AuditKey returns the key of an audit record of a tenant; "" is the system.
-func AuditKey(tenant, id string) string { return AuditPrefix(tenant) + id }
+// AuditKey returns the key of an audit record of a tenant; "" is the system. An
+// id begins with its time in hexadecimal digits; the key holds their complement,
+// so that a listing from the newest on is a plain scan that stops at its limit.
+func AuditKey(tenant, id string) string { return AuditPrefix(tenant) + complement(id) }
+
+func complement(hex string) string {
+	b := []byte(hex)
+	for i, c := range b {
+		switch {
+		case c >= '0' && c <= '5':
+			b[i] = 'f' - (c - '0')
+		case c >= '6' && c <= '9':
+			b[i] = '9' - (c - '6')
+		case c >= 'a' && c <= 'f':
+			b[i] = '5' - (c - 'a')
+		}
+	}
+	return string(b)
+}
 
 // AuditPrefix returns what the keys of a tenant's audit records begin with.
 func AuditPrefix(tenant string) string {
