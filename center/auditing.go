@@ -163,11 +163,13 @@ func (r *refusals) add(k refusal) {
 func (r *refusals) take() (map[refusal]int64, int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	pending, dropped := r.pending, r.dropped
-	if len(pending) > 0 {
-		r.pending = map[refusal]int64{}
-	}
+	dropped := r.dropped
 	r.dropped = 0
+	if len(r.pending) == 0 {
+		return nil, dropped // the map stays here, where others write to it
+	}
+	pending := r.pending
+	r.pending = map[refusal]int64{}
 	return pending, dropped
 }
 
