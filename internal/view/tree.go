@@ -19,6 +19,9 @@ const fanOut = 32
 // It is a B+ tree whose inner slots also carry the number of entries below and
 // their highest mark. The marks let a walk skip everything that is older than a
 // given position: finding c changes among n entries costs O(c log n).
+//
+// A hash trie beside it, for lookups alone, was tried: it was no faster, and
+// made a change half as dear again.
 type tree[V any] struct {
 	root *node[V]
 }

@@ -2,6 +2,7 @@ package view
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -24,7 +25,7 @@ func check(t *rapid.T, tr tree[int], model map[string]entry, prefix, after strin
 	t.Helper()
 	var want []int
 	count := 0
-	for _, k := range slices.Sorted(mapKeys(model)) {
+	for _, k := range slices.Sorted(maps.Keys(model)) {
 		e := model[k]
 		if v, ok := tr.get([]byte(k)); !ok || v != e.Value {
 			t.Fatalf("get %q: want %d, got %d, %v", k, e.Value, v, ok)
@@ -48,16 +49,6 @@ func check(t *rapid.T, tr tree[int], model map[string]entry, prefix, after strin
 	}
 	if tr.root != nil {
 		checkNode(t, tr.root, depth(tr.root))
-	}
-}
-
-func mapKeys[V any](m map[string]V) func(func(string) bool) {
-	return func(yield func(string) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
 	}
 }
 
@@ -108,12 +99,12 @@ func TestTreeBehavesAsASortedMap(t *testing.T) {
 				tr = tr.set(nil, k, i, int64(i), 1)
 			}
 		}
-		frozen, frozenModel := tr, clone(model)
+		frozen, frozenModel := tr, maps.Clone(model)
 		var e *edit
 		for range rapid.IntRange(1, 150).Draw(t, "steps") {
 			switch rapid.IntRange(0, 9).Draw(t, "step") {
 			case 0:
-				frozen, frozenModel, e = tr, clone(model), nil
+				frozen, frozenModel, e = tr, maps.Clone(model), nil
 			case 1:
 				e = new(edit)
 			case 2, 3, 4:
@@ -154,14 +145,6 @@ func TestTreeShrinksToNothing(t *testing.T) {
 			t.Fatal("want an empty tree")
 		}
 	})
-}
-
-func clone(m map[string]entry) map[string]entry {
-	c := make(map[string]entry, len(m))
-	for k, v := range m {
-		c[k] = v
-	}
-	return c
 }
 
 func filledTree(n int) (tree[*int], []string) {
