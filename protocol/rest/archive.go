@@ -17,10 +17,10 @@ func archiveRoutes() []Route {
 	return []Route{
 		direct(Route{Method: "GET", Pattern: pathEnv + "/export", Op: "env.export", ID: "export-env", tag: tagArchives,
 			summary: "Export what an env serves", description: "As an archive: each config at its file name, byte for byte as it was published, all as of one revision.",
-			errors: errsRead}, (*api).exportEnv, describeExport),
+			errors: readStatuses}, (*api).exportEnv, describeExport),
 		direct(Route{Method: "POST", Pattern: pathEnv + "/import", Op: "config.import", ID: "import-env", tag: tagArchives,
 			summary: "Import a directory", description: "From an archive, as one change set. What is new is created, what is served already is left alone.",
-			body: archiveBody, errors: errsPublish}, (*api).importEnv, describeImport),
+			body: archiveBody, errors: publishStatuses}, (*api).importEnv, describeImport),
 	}
 }
 

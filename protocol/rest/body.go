@@ -130,8 +130,10 @@ func jsonError(err error) error {
 	switch {
 	case errors.As(err, &wrongType):
 		where := "body"
-		if wrongType.Field != "" {
-			where += "." + wrongType.Field
+		for part := range strings.SplitSeq(wrongType.Field, ".") {
+			if part != "" && part[0] >= 'a' { // the others are embedded structs, of which the client knows nothing
+				where += "." + part
+			}
 		}
 		return malformed(where, fmt.Sprintf("want %s, got %s", wrongType.Type, wrongType.Value))
 	case errors.As(err, &syntax):

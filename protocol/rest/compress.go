@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"io"
-	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
@@ -19,8 +18,8 @@ const minCompressed = 1 << 10
 type compressor struct {
 	cache *otter.Cache[codedKey, []byte]
 	zstd  *zstd.Encoder
-	gzip  sync.Pool // of *gzip.Writer
-	zstds sync.Pool // of *zstd.Encoder, for streams
+	gzip  pool[*gzip.Writer]
+	zstds pool[*zstd.Encoder] // for streams
 }
 
 type codedKey struct {
@@ -46,8 +45,8 @@ func newCompressor(memory int64) (*compressor, error) {
 		return nil, err
 	}
 	c := &compressor{cache: cache, zstd: encoder}
-	c.gzip.New = func() any { return gzip.NewWriter(nil) }
-	c.zstds.New = func() any {
+	c.gzip.make = func() *gzip.Writer { return gzip.NewWriter(nil) }
+	c.zstds.make = func() *zstd.Encoder {
 		e, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(1<<18))
 		if err != nil {
 			panic("rest: zstd: " + err.Error()) // the options above are right
@@ -100,8 +99,8 @@ func (c *compressor) encode(content []byte, want encoding) []byte {
 		return c.zstd.EncodeAll(content, make([]byte, 0, len(content)/2))
 	}
 	buf := bytes.NewBuffer(make([]byte, 0, len(content)/2))
-	w := c.gzip.Get().(*gzip.Writer)
-	defer c.gzip.Put(w)
+	w := c.gzip.get()
+	defer c.gzip.put(w)
 	w.Reset(buf)
 	// A bytes.Buffer takes everything.
 	_, _ = w.Write(content)
@@ -114,17 +113,17 @@ func (c *compressor) encode(content []byte, want encoding) []byte {
 func (c *compressor) stream(w io.Writer, want encoding) (coded io.Writer, finish func() error) {
 	switch want {
 	case gzipped:
-		z := c.gzip.Get().(*gzip.Writer)
+		z := c.gzip.get()
 		z.Reset(w)
 		return z, func() error {
-			defer c.gzip.Put(z)
+			defer c.gzip.put(z)
 			return z.Close()
 		}
 	case zstandard:
-		z := c.zstds.Get().(*zstd.Encoder)
+		z := c.zstds.get()
 		z.Reset(w)
 		return z, func() error {
-			defer c.zstds.Put(z)
+			defer c.zstds.put(z)
 			return z.Close()
 		}
 	default:

@@ -17,22 +17,22 @@ const (
 func configRoutes() []Route {
 	return []Route{
 		control(Route{Method: "GET", Pattern: pathConfigs, Op: "config.list", ID: "list-configs", tag: tagConfigs,
-			summary: "List an env's configs", description: "With what is released of each, by name.", errors: errsRead}, (*api).listConfigs),
+			summary: "List an env's configs", description: "With what is released of each, by name.", errors: readStatuses}, (*api).listConfigs),
 		control(Route{Method: "POST", Pattern: pathConfigs, Op: "config.create", ID: "create-config", tag: tagConfigs,
 			summary: "Create a config", description: "Nothing is released by it. Publishing creates configs as well.",
-			body: smallBody, status: http.StatusCreated, errors: errsCreate}, (*api).createConfig),
+			body: smallBody, status: http.StatusCreated, errors: createStatuses}, (*api).createConfig),
 		control(Route{Method: "GET", Pattern: pathConfig, Op: "config.get", ID: "get-config", tag: tagConfigs,
-			summary: "Get a config's metadata", description: "And what is released of it.", errors: errsRead}, (*api).getState),
+			summary: "Get a config's metadata", description: "And what is released of it.", errors: readStatuses}, (*api).getState),
 		control(Route{Method: "PATCH", Pattern: pathConfig, Op: "config.update", ID: "update-config", tag: tagConfigs,
 			summary: "Change a config's metadata", description: "Nothing that is served changes; a new format is that of the next release.",
-			body: smallBody, errors: errsChange}, (*api).updateConfig),
+			body: smallBody, errors: changeStatuses}, (*api).updateConfig),
 		control(Route{Method: "DELETE", Pattern: pathConfig, Op: "config.delete", ID: "delete-config", tag: tagConfigs,
-			summary: "Delete a config", description: "It is served no longer; its history is kept, unless purged.", errors: errsChange}, (*api).deleteConfig),
+			summary: "Delete a config", description: "It is served no longer; its history is kept, unless purged.", errors: changeStatuses}, (*api).deleteConfig),
 		control(Route{Method: "POST", Pattern: pathConfig + "/undelete", Op: "config.undelete", ID: "undelete-config", tag: tagConfigs,
 			summary: "Bring a deleted config back", description: "It serves again what it served before.",
-			body: smallBody, errors: errsCreate}, (*api).undeleteConfig),
+			body: smallBody, errors: createStatuses}, (*api).undeleteConfig),
 		control(Route{Method: "GET", Pattern: pathConfig + "/rollout", Op: "config.get", ID: "get-rollout", tag: tagReleases,
-			summary: "Get which release which client is served", errors: errsRead}, (*api).getRollout),
+			summary: "Get which release which client is served", errors: readStatuses}, (*api).getRollout),
 	}
 }
 

@@ -108,9 +108,9 @@ func (a *api) readConfig(w http.ResponseWriter, r *http.Request) error {
 
 // The headers that are the same for every content.
 var (
-	revalidate     = []string{"private, no-cache"}
-	varyByEncoding = []string{"Accept-Encoding"}
-	encodings      = [...][]string{gzipped: {"gzip"}, zstandard: {"zstd"}}
+	revalidateHeaders = []string{"private, no-cache"}
+	varyHeaders       = []string{"Accept-Encoding"}
+	codingHeaders     = [...][]string{gzipped: {"gzip"}, zstandard: {"zstd"}}
 )
 
 // writeContent answers with a release's content, or 304 if the client has it.
@@ -131,7 +131,7 @@ func (a *api) sendContent(w http.ResponseWriter, r *http.Request, release *confi
 	h := w.Header()
 	a.contentHeaders(h, release, etagOf(release.Digest, coding), revision)
 	if coding != identity {
-		h["Content-Encoding"] = encodings[coding]
+		h["Content-Encoding"] = codingHeaders[coding]
 	}
 	h["Content-Length"] = []string{strconv.Itoa(len(body))}
 	_, _ = w.Write(body) // a client that is gone needs no answer
@@ -152,8 +152,8 @@ func (a *api) contentHeaders(h http.Header, release *config.Release, etag string
 	if revision != "" {
 		h["Setpoint-Revision"] = v[4:5:5]
 	}
-	h["Cache-Control"] = revalidate
-	h["Vary"] = varyByEncoding
+	h["Cache-Control"] = revalidateHeaders
+	h["Vary"] = varyHeaders
 }
 
 func describeReadConfig(_ huma.Registry, op *huma.Operation) {

@@ -113,7 +113,7 @@ func TestCompressionCanBeTurnedOff(t *testing.T) {
 	s := start(t, func(s *Settings) { s.Compression = 0 })
 	s.publish("acme/shop/prod/app.yaml", strings.Repeat("# the same\n", 500))
 	for _, path := range []string{read, "/v1/configs/acme/shop/prod"} {
-		if r := s.do(request{path: path, header: map[string]string{"Accept-Encoding": "gzip"}}); r.StatusCode != 200 || r.Header.Get("Content-Encoding") != "" {
+		if r := s.do(request{path: path, header: map[string]string{"Accept-Encoding": "gzip"}}); r.StatusCode != http.StatusOK || r.Header.Get("Content-Encoding") != "" {
 			t.Errorf("%s: got %d %v", path, r.StatusCode, r.Header)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strings"
 
@@ -42,10 +43,7 @@ func (a *api) mountDocs(register func(string, http.Handler)) error {
 			"displayRequestDuration": "true", "tryItOutEnabled": "true",
 		},
 	})
-	page, err := newDocsPage(ui)
-	if err != nil {
-		return err
-	}
+	page := newDocsPage(ui)
 	register(docsPath, a.readOnly(page))
 	register(docsPath+"/", a.readOnly(page))
 	return nil
@@ -59,7 +57,7 @@ func (a *api) document(contentType string, body []byte) http.Handler {
 		h.Set("Content-Type", contentType)
 		h.Set("Etag", tag)
 		h.Set("Cache-Control", "no-cache")
-		h.Set("Content-Security-Policy", noFrames[0])
+		h.Set("Content-Security-Policy", noFramesHeaders[0])
 		if r.Header.Get("If-None-Match") == tag {
 			w.WriteHeader(http.StatusNotModified)
 			return
@@ -74,8 +72,8 @@ func (a *api) readOnly(next http.Handler) http.Handler {
 		h, id := w.Header(), requestID(r)
 		r = r.WithContext(auth.WithRequest(r.Context(), auth.Request{ID: id[0]}))
 		h["X-Request-Id"] = id
-		h["X-Content-Type-Options"] = noSniff
-		h["Referrer-Policy"] = noReferrer
+		h["X-Content-Type-Options"] = noSniffHeaders
+		h["Referrer-Policy"] = noReferrerHeaders
 		if err := guardPath(r); err != nil {
 			a.fail(w, r, err)
 			return
@@ -103,13 +101,9 @@ var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 // newDocsPage renders the page and writes a policy for it: scripts are our own
 // files and exactly the inline ones that the page has; nothing is loaded from,
 // or sent to, anywhere else.
-func newDocsPage(ui http.Handler) (*docsPage, error) {
-	r, err := http.NewRequest(http.MethodGet, docsPath, nil)
-	if err != nil {
-		return nil, fmt.Errorf("render the API page: %w", err)
-	}
+func newDocsPage(ui http.Handler) *docsPage {
 	var page capture
-	ui.ServeHTTP(&page, r)
+	ui.ServeHTTP(&page, &http.Request{Method: http.MethodGet, URL: &url.URL{Path: docsPath}})
 	scripts := []string{"'self'"}
 	for _, script := range inlineScript.FindAllSubmatch(page.body.Bytes(), -1) {
 		sum := sha256.Sum256(script[1])
@@ -121,7 +115,7 @@ func newDocsPage(ui http.Handler) (*docsPage, error) {
 			"connect-src 'self'; img-src 'self' data:; font-src 'self' data:; style-src 'self' 'unsafe-inline'; script-src " +
 			strings.Join(scripts, " "),
 		files: ui,
-	}, nil
+	}
 }
 
 func (p *docsPage) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -142,11 +136,16 @@ type capture struct {
 	body   bytes.Buffer
 }
 
+// Header implements http.ResponseWriter.
 func (c *capture) Header() http.Header {
 	if c.header == nil {
 		c.header = http.Header{}
 	}
 	return c.header
 }
+
+// Write implements http.ResponseWriter.
 func (c *capture) Write(b []byte) (int, error) { return c.body.Write(b) }
-func (*capture) WriteHeader(int)               {}
+
+// WriteHeader implements http.ResponseWriter.
+func (*capture) WriteHeader(int) {}

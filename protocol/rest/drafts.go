@@ -16,14 +16,14 @@ const (
 func draftRoutes() []Route {
 	return []Route{
 		control(Route{Method: "GET", Pattern: pathDraft, Op: "draft.get", ID: "get-draft", tag: tagDrafts,
-			summary: "Get a config's draft", errors: errsRead}, (*api).getDraft),
+			summary: "Get a config's draft", errors: readStatuses}, (*api).getDraft),
 		control(Route{Method: "PUT", Pattern: pathDraft, Op: "draft.save", ID: "save-draft", tag: tagDrafts,
 			summary: "Save a config's draft",
 			description: "It is kept even if it is malformed; problems say what would stop its publication. " +
 				"`If-Match` wants the draft to be the one that you saw, `If-None-Match: *` wants that there is none.",
-			body: contentBody, errors: errsChange}, (*api).saveDraft),
+			body: contentBody, errors: changeStatuses}, (*api).saveDraft),
 		control(Route{Method: "DELETE", Pattern: pathDraft, Op: "draft.delete", ID: "delete-draft", tag: tagDrafts,
-			summary: "Drop a config's draft", errors: errsChange}, (*api).deleteDraft),
+			summary: "Drop a config's draft", errors: changeStatuses}, (*api).deleteDraft),
 		control(Route{Method: "POST", Pattern: pathConfig + "/validate", Op: "config.validate", ID: "validate-content", tag: tagDrafts,
 			summary: "Check content without keeping it", description: "As a publish to this path would.",
 			body: contentBody, errors: []int{http.StatusNotFound}}, (*api).validate),

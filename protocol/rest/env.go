@@ -34,7 +34,7 @@ func (a *api) readEnv(w http.ResponseWriter, r *http.Request) error {
 	}
 	digest, size := fingerprint(snap.Releases)
 	h := w.Header()
-	h["Vary"], h["Cache-Control"] = varyByEncoding, revalidate
+	h["Vary"], h["Cache-Control"] = varyHeaders, revalidateHeaders
 	h.Set("Setpoint-Revision", string(snap.Revision))
 	if held := matchETag(r.Header["If-None-Match"], digest); held != "" {
 		h.Set("Etag", "W/"+held)
@@ -47,9 +47,9 @@ func (a *api) readEnv(w http.ResponseWriter, r *http.Request) error {
 	}
 	// Weak: the revision in the body may differ where the configs do not.
 	h.Set("Etag", "W/"+etagOf(digest, coding))
-	h["Content-Type"] = typeJSON
+	h["Content-Type"] = jsonHeaders
 	if coding != identity {
-		h["Content-Encoding"] = encodings[coding]
+		h["Content-Encoding"] = codingHeaders[coding]
 	}
 	if r.Method == http.MethodHead {
 		return nil
@@ -66,7 +66,7 @@ func (a *api) sendEnv(w http.ResponseWriter, r *http.Request, path config.Path, 
 	if coding != identity {
 		coded, finish = a.compressor.stream(w, coding)
 	}
-	out := newOutput(coded)
+	out := a.output(coded)
 	defer out.release()
 	out.text(`{"env":"`, path.String(), `","revision":"`, string(snap.Revision), `","configs":[`)
 	for i, release := range snap.Releases {

@@ -17,16 +17,16 @@ const pathRelease = pathConfig + "/releases/{version}"
 func historyRoutes() []Route {
 	return []Route{
 		control(Route{Method: "GET", Pattern: pathConfig + "/releases", Op: "release.list", ID: "list-releases", tag: tagReleases,
-			summary: "List a config's releases", description: "The newest first.", errors: errsRead}, (*api).listReleases),
+			summary: "List a config's releases", description: "The newest first.", errors: readStatuses}, (*api).listReleases),
 		control(Route{Method: "GET", Pattern: pathRelease, Op: "release.get", ID: "get-release", tag: tagReleases,
-			summary: "Get a release with its content", errors: errsRead}, (*api).getRelease),
+			summary: "Get a release with its content", errors: readStatuses}, (*api).getRelease),
 		direct(Route{Method: "GET", Pattern: pathRelease + "/content", Op: "release.get", ID: "get-release-content", tag: tagReleases,
-			summary: "Get a release's content, byte for byte", errors: errsRead}, (*api).getReleaseContent, describeReleaseContent),
+			summary: "Get a release's content, byte for byte", errors: readStatuses}, (*api).getReleaseContent, describeReleaseContent),
 		direct(Route{Method: "GET", Pattern: pathConfig + "/diff", Op: "config.diff", ID: "diff-config", tag: tagReleases,
 			summary: "Compare two contents",
 			description: "By line and, where both parse, by path. Each side is a version, `draft`, `released` (what is served now), " +
 				"`env:NAME` (what another env of the app serves under this name) or `path:tenant/app/env/name`.",
-			errors: errsRead}, (*api).diff, describeDiff),
+			errors: readStatuses}, (*api).diff, describeDiff),
 	}
 }
 

@@ -30,9 +30,9 @@ func identityRoutes() []Route {
 			summary: "List a user's tokens and sessions", description: "Your own, or those of a user whose rights you manage."}, (*api).listTokens),
 		control(Route{Method: "POST", Pattern: "/v1/tokens", Op: "token.create", ID: "create-token", tag: tagIdentity,
 			summary: "Make an API token", description: "The token itself is in this answer and nowhere else. Grants narrow it to part of what its user may do.",
-			body: smallBody, status: http.StatusCreated, errors: errsCreate}, (*api).createToken),
+			body: smallBody, status: http.StatusCreated, errors: createStatuses}, (*api).createToken),
 		control(Route{Method: "DELETE", Pattern: "/v1/tokens/{id}", Op: "token.revoke", ID: "revoke-token", tag: tagIdentity,
-			summary: "Revoke a token", errors: errsRead}, (*api).revokeToken),
+			summary: "Revoke a token", errors: readStatuses}, (*api).revokeToken),
 	}
 }
 

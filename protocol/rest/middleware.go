@@ -21,10 +21,10 @@ const ok = "ok"
 // The security headers, the same for every answer. Nothing here is a page, so a
 // browser that is made to show an answer may do nothing with it.
 var (
-	noSniff    = []string{"nosniff"}
-	noReferrer = []string{"no-referrer"}
-	noFrames   = []string{"default-src 'none'; frame-ancestors 'none'; sandbox"}
-	noStore    = []string{"no-store"}
+	noSniffHeaders    = []string{"nosniff"}
+	noReferrerHeaders = []string{"no-referrer"}
+	noFramesHeaders   = []string{"default-src 'none'; frame-ancestors 'none'; sandbox"}
+	noStoreHeaders    = []string{"no-store"}
 )
 
 // ServeHTTP implements http.Handler: what every request below /v1 goes through.
@@ -33,10 +33,10 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id := requestID(r)
 	h := w.Header()
 	h["X-Request-Id"] = id
-	h["X-Content-Type-Options"] = noSniff
-	h["Referrer-Policy"] = noReferrer
-	h["Content-Security-Policy"] = noFrames
-	h["Cache-Control"] = noStore
+	h["X-Content-Type-Options"] = noSniffHeaders
+	h["Referrer-Policy"] = noReferrerHeaders
+	h["Content-Security-Policy"] = noFramesHeaders
+	h["Cache-Control"] = noStoreHeaders
 
 	request := auth.Request{ID: id[0], Address: a.address(r), Agent: r.UserAgent()}
 	ctx := auth.WithRequest(r.Context(), request)
@@ -90,7 +90,7 @@ func requestID(r *http.Request) []string {
 		}
 	}
 	// Ids tell requests apart; nothing rests on their being hard to guess.
-	return []string{strconv.FormatUint(rand.Uint64(), 36)}
+	return []string{strconv.FormatUint(rand.Uint64(), 36)} //nolint:gosec // an id, no secret
 }
 
 // recovered ends a request whose handler panicked: with an answer if nothing

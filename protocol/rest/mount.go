@@ -106,6 +106,8 @@ func (c *controlWriter) fail(err error) *problemDetails {
 // installErrorModel makes huma render its own errors, and ours, as problems. The
 // library keeps these hooks in package variables; they are set once, to
 // functions without state.
+//
+//nolint:gochecknoglobals // stands for the library's own, which are set through it
 var installErrorModel = sync.OnceFunc(func() {
 	huma.DefaultArrayNullable = false
 	huma.NewError = func(status int, message string, _ ...error) huma.StatusError {

@@ -11,8 +11,8 @@ const (
 	zstandard
 )
 
-// codings are the names that go into headers, by encoding.
-var codings = [...]string{identity: "identity", gzipped: "gzip", zstandard: "zstd"}
+// codingNames are the names that go into headers, by encoding.
+var codingNames = [...]string{identity: "identity", gzipped: "gzip", zstandard: "zstd"}
 
 // negotiate picks the coding that an Accept-Encoding header likes best. Of
 // those liked equally zstd comes before gzip, and both before none. It
@@ -85,7 +85,7 @@ func etagOf(digest string, e encoding) string {
 	if e == identity {
 		return `"` + digest + `"`
 	}
-	return `"` + digest + "-" + codings[e] + `"`
+	return `"` + digest + "-" + codingNames[e] + `"`
 }
 
 // matchETag returns the tag among the If-None-Match headers that names the

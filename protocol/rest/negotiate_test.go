@@ -19,7 +19,7 @@ func TestNegotiate(t *testing.T) {
 		";;;,,,": identity, "gzip;foo=bar;q=0.5": gzipped, "gzip;q=0;q=1": identity,
 	} {
 		if got := negotiate(header); got != want {
-			t.Errorf("%q: want %s, got %s", header, codings[want], codings[got])
+			t.Errorf("%q: want %s, got %s", header, codingNames[want], codingNames[got])
 		}
 	}
 }
@@ -32,8 +32,8 @@ func FuzzNegotiate(f *testing.F) {
 		got := negotiate(header)
 		// What was chosen was named, or anything was.
 		lower := strings.ToLower(header)
-		if got != identity && !strings.Contains(lower, codings[got]) && !strings.Contains(lower, "*") {
-			t.Errorf("%q: chose %s, which nobody asked for", header, codings[got])
+		if got != identity && !strings.Contains(lower, codingNames[got]) && !strings.Contains(lower, "*") {
+			t.Errorf("%q: chose %s, which nobody asked for", header, codingNames[got])
 		}
 		if allocs := testing.AllocsPerRun(1, func() { negotiate(header) }); allocs > 0 {
 			t.Errorf("%q: %v allocations", header, allocs)

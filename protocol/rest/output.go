@@ -1,9 +1,6 @@
 package rest
 
-import (
-	"io"
-	"sync"
-)
+import "io"
 
 // output gathers small pieces and writes them in large ones, so that a frame
 // costs one write and, over TLS, one record where it fits. Idle streams hold
@@ -13,6 +10,7 @@ type output struct {
 	buf   []byte
 	bytes int64 // handed to w so far
 	err   error // of the first write that failed; nothing is written after it
+	home  *pool[*output]
 	// before is called ahead of every write.
 	before func()
 }
@@ -22,11 +20,14 @@ const (
 	outputKeep = 64 << 10 // larger buffers are not kept for later
 )
 
-var outputs = sync.Pool{New: func() any { return new(output) }}
+func newOutputs() *pool[*output] {
+	return &pool[*output]{make: func() *output { return new(output) }}
+}
 
-func newOutput(w io.Writer) *output {
-	o := outputs.Get().(*output)
-	o.w = w
+// output lends an output that writes to w.
+func (a *api) output(w io.Writer) *output {
+	o := a.outputs.get()
+	o.w, o.home = w, a.outputs
 	return o
 }
 
@@ -36,8 +37,9 @@ func (o *output) release() {
 	if cap(buf) > outputKeep {
 		buf = nil
 	}
+	home := o.home
 	*o = output{buf: buf}
-	outputs.Put(o)
+	home.put(o)
 }
 
 func (o *output) text(parts ...string) {

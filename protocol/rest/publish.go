@@ -13,7 +13,7 @@ import (
 
 const tagReleases = "Releases"
 
-var errsPublish = []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}
+var publishStatuses = []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}
 
 func publishRoutes() []Route {
 	return []Route{
@@ -21,19 +21,19 @@ func publishRoutes() []Route {
 			summary: "Publish a config",
 			description: "Releases the content sent or, without one, the draft, which is dropped by it. " +
 				"A config that is not there yet is created. When the answer comes, the release is durable, and this node serves it.",
-			body: contentBody, status: http.StatusCreated, errors: errsPublish}, (*api).publish, describePublish),
+			body: contentBody, status: http.StatusCreated, errors: publishStatuses}, (*api).publish, describePublish),
 		direct(Route{Method: "POST", Pattern: pathTenant + "/changesets", Op: "config.publish", ID: "publish-change-set", tag: tagReleases,
 			summary:     "Publish many configs at once",
 			description: "All of them become visible at one revision, or none does.",
-			body:        changeSetBody, status: http.StatusCreated, errors: errsPublish}, (*api).publishChangeSet, describePublishChangeSet),
+			body:        changeSetBody, status: http.StatusCreated, errors: publishStatuses}, (*api).publishChangeSet, describePublishChangeSet),
 		control(Route{Method: "GET", Pattern: pathTenant + "/changesets", Op: "changeset.list", ID: "list-change-sets", tag: tagReleases,
-			summary: "List what was released in a tenant", description: "The newest first.", errors: errsRead}, (*api).listChangeSets),
+			summary: "List what was released in a tenant", description: "The newest first.", errors: readStatuses}, (*api).listChangeSets),
 		control(Route{Method: "POST", Pattern: pathConfig + "/rollback", Op: "config.rollback", ID: "rollback-config", tag: tagReleases,
 			summary: "Serve an earlier release's content again", description: "It makes a new release: versions only go up.",
-			body: smallBody, status: http.StatusCreated, errors: errsPublish}, (*api).rollback),
+			body: smallBody, status: http.StatusCreated, errors: publishStatuses}, (*api).rollback),
 		control(Route{Method: "POST", Pattern: pathApp + "/promote", Op: "config.promote", ID: "promote", tag: tagReleases,
 			summary: "Release in one env what another serves", description: "As one change set. What is the same already is left alone.",
-			body: smallBody, status: http.StatusCreated, errors: errsPublish}, (*api).promote),
+			body: smallBody, status: http.StatusCreated, errors: publishStatuses}, (*api).promote),
 	}
 }
 
@@ -202,10 +202,10 @@ func describeChangeSet(registry huma.Registry, op *huma.Operation) {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	b := encodeJSON(body)
 	h := w.Header()
-	h["Content-Type"] = typeJSON
+	h["Content-Type"] = jsonHeaders
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}
 	w.WriteHeader(status)
 	_, _ = w.Write(b) // a client that is gone needs no answer
 }
 
-var typeJSON = []string{"application/json"}
+var jsonHeaders = []string{"application/json"}

@@ -42,6 +42,7 @@ type api struct {
 	spec       *huma.OpenAPI
 	compressor *compressor // nil: compression is off
 	fragments  *fragments
+	outputs    *pool[*output]
 
 	gate     sync.Mutex // over watching, and the order of entering and closing
 	watching int
@@ -71,7 +72,7 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 	a := &api{
 		settings: s, center: host.Center, auth: host.Auth, log: host.Log, observer: host.Observer,
 		mediaType: host.MediaType, version: host.Version, draining: host.Draining,
-		proxies: proxies, origin: http.NewCrossOriginProtection(),
+		proxies: proxies, origin: http.NewCrossOriginProtection(), outputs: newOutputs(),
 		closed: make(chan struct{}),
 	}
 	if a.compressor, err = newCompressor(int64(s.Compression)); err != nil {

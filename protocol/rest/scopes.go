@@ -17,9 +17,9 @@ const (
 
 // The errors that go with certain sorts of routes.
 var (
-	errsRead   = []int{http.StatusNotFound}
-	errsCreate = []int{http.StatusNotFound, http.StatusConflict}
-	errsChange = []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed}
+	readStatuses   = []int{http.StatusNotFound}
+	createStatuses = []int{http.StatusNotFound, http.StatusConflict}
+	changeStatuses = []int{http.StatusNotFound, http.StatusConflict, http.StatusPreconditionFailed}
 )
 
 func scopeRoutes() []Route {
@@ -27,35 +27,35 @@ func scopeRoutes() []Route {
 		control(Route{Method: "GET", Pattern: "/v1/tenants", Op: "tenant.list", ID: "list-tenants", tag: tagScopes,
 			summary: "List tenants", description: "Those in which you may see something, by name."}, (*api).listTenants),
 		control(Route{Method: "POST", Pattern: "/v1/tenants", Op: "tenant.create", ID: "create-tenant", tag: tagScopes,
-			summary: "Create a tenant", body: smallBody, status: http.StatusCreated, errors: errsCreate}, (*api).createTenant),
+			summary: "Create a tenant", body: smallBody, status: http.StatusCreated, errors: createStatuses}, (*api).createTenant),
 		control(Route{Method: "GET", Pattern: pathTenant, Op: "tenant.get", ID: "get-tenant", tag: tagScopes,
-			summary: "Get a tenant", errors: errsRead}, (*api).getTenant),
+			summary: "Get a tenant", errors: readStatuses}, (*api).getTenant),
 		control(Route{Method: "PATCH", Pattern: pathTenant, Op: "tenant.update", ID: "update-tenant", tag: tagScopes,
-			summary: "Change a tenant", body: smallBody, errors: errsChange}, (*api).updateTenant),
+			summary: "Change a tenant", body: smallBody, errors: changeStatuses}, (*api).updateTenant),
 		control(Route{Method: "DELETE", Pattern: pathTenant, Op: "tenant.delete", ID: "delete-tenant", tag: tagScopes,
-			summary: "Delete a tenant", description: "It must have no apps.", errors: errsChange}, (*api).deleteTenant),
+			summary: "Delete a tenant", description: "It must have no apps.", errors: changeStatuses}, (*api).deleteTenant),
 
 		control(Route{Method: "GET", Pattern: pathTenant + "/apps", Op: "app.list", ID: "list-apps", tag: tagScopes,
-			summary: "List a tenant's apps", errors: errsRead}, (*api).listApps),
+			summary: "List a tenant's apps", errors: readStatuses}, (*api).listApps),
 		control(Route{Method: "POST", Pattern: pathTenant + "/apps", Op: "app.create", ID: "create-app", tag: tagScopes,
-			summary: "Create an app", body: smallBody, status: http.StatusCreated, errors: errsCreate}, (*api).createApp),
+			summary: "Create an app", body: smallBody, status: http.StatusCreated, errors: createStatuses}, (*api).createApp),
 		control(Route{Method: "GET", Pattern: pathApp, Op: "app.get", ID: "get-app", tag: tagScopes,
-			summary: "Get an app", errors: errsRead}, (*api).getApp),
+			summary: "Get an app", errors: readStatuses}, (*api).getApp),
 		control(Route{Method: "PATCH", Pattern: pathApp, Op: "app.update", ID: "update-app", tag: tagScopes,
-			summary: "Change an app", body: smallBody, errors: errsChange}, (*api).updateApp),
+			summary: "Change an app", body: smallBody, errors: changeStatuses}, (*api).updateApp),
 		control(Route{Method: "DELETE", Pattern: pathApp, Op: "app.delete", ID: "delete-app", tag: tagScopes,
-			summary: "Delete an app", description: "It must have no envs.", errors: errsChange}, (*api).deleteApp),
+			summary: "Delete an app", description: "It must have no envs.", errors: changeStatuses}, (*api).deleteApp),
 
 		control(Route{Method: "GET", Pattern: pathApp + "/envs", Op: "env.list", ID: "list-envs", tag: tagScopes,
-			summary: "List an app's envs", description: "In the order of promotion; always all of them.", errors: errsRead}, (*api).listEnvs),
+			summary: "List an app's envs", description: "In the order of promotion; always all of them.", errors: readStatuses}, (*api).listEnvs),
 		control(Route{Method: "POST", Pattern: pathApp + "/envs", Op: "env.create", ID: "create-env", tag: tagScopes,
-			summary: "Create an env", body: smallBody, status: http.StatusCreated, errors: errsCreate}, (*api).createEnv),
+			summary: "Create an env", body: smallBody, status: http.StatusCreated, errors: createStatuses}, (*api).createEnv),
 		control(Route{Method: "GET", Pattern: pathEnv, Op: "env.get", ID: "get-env", tag: tagScopes,
-			summary: "Get an env", errors: errsRead}, (*api).getEnv),
+			summary: "Get an env", errors: readStatuses}, (*api).getEnv),
 		control(Route{Method: "PATCH", Pattern: pathEnv, Op: "env.update", ID: "update-env", tag: tagScopes,
-			summary: "Change an env", body: smallBody, errors: errsChange}, (*api).updateEnv),
+			summary: "Change an env", body: smallBody, errors: changeStatuses}, (*api).updateEnv),
 		control(Route{Method: "DELETE", Pattern: pathEnv, Op: "env.delete", ID: "delete-env", tag: tagScopes,
-			summary: "Delete an env", description: "It must have no live configs and not be protected.", errors: errsChange}, (*api).deleteEnv),
+			summary: "Delete an env", description: "It must have no live configs and not be protected.", errors: changeStatuses}, (*api).deleteEnv),
 	}
 }
 

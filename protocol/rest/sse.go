@@ -106,7 +106,8 @@ func (s *watching) pass(announced *bool) (sent, alive bool) {
 // time each, so that after a restart they do not all come at once.
 func (s *watching) hello(out *output) {
 	retry := s.api.settings.StreamRetry.Milliseconds()
-	out.text("retry: ", strconv.FormatInt(retry+rand.Int64N(retry+1), 10), "\n\n")
+	retry += rand.Int64N(retry + 1) //nolint:gosec // spreads load, guards nothing
+	out.text("retry: ", strconv.FormatInt(retry, 10), "\n\n")
 }
 
 func goodbye(out *output) { out.text("event: bye\ndata: {\"reason\":\"shutdown\"}\n\n") }

@@ -183,7 +183,7 @@ func (s *watching) poll(wait time.Duration) error {
 // answer writes a poll's answer.
 func (s *watching) answer(d center.Delivery) error {
 	h := s.w.Header()
-	h["Content-Type"] = typeJSON
+	h["Content-Type"] = jsonHeaders
 	h.Set("Setpoint-Revision", string(d.Revision))
 	if s.r.Method == http.MethodHead {
 		return nil
@@ -229,7 +229,7 @@ func (s *watching) delivery(out *output, d center.Delivery, extra string) error 
 // output lends an output to the client that gives up on one that takes in
 // nothing.
 func (s *watching) output() *output {
-	out := newOutput(s.w)
+	out := s.api.output(s.w)
 	out.before = s.extend
 	return out
 }
