@@ -58,6 +58,14 @@ func (a *app) completePaths(cmd *cobra.Command, _ []string, typed string) ([]str
 	return found, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveNoSpace
 }
 
+// completeFirst is completePaths for commands whose other arguments are files.
+func (a *app) completeFirst(cmd *cobra.Command, args []string, typed string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return a.completePaths(cmd, args, typed)
+}
+
 // children lists the names one level below a path.
 func children(ctx context.Context, c *client.Client, parent config.Path) iter.Seq2[string, error] {
 	switch parent.Level() {

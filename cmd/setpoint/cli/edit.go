@@ -79,10 +79,10 @@ func (e *editing) run(ctx context.Context) (client.Draft, error) {
 func (e *editing) load(ctx context.Context) error {
 	e.named = e.path.Name
 	state, err := e.c.Config(ctx, e.path)
-	if config.KindOf(err) == config.NotFound && err != nil {
-		return nil // to be created when it is saved
-	}
 	if err != nil {
+		if config.KindOf(err) == config.NotFound {
+			return nil // it is created when it is saved
+		}
 		return err
 	}
 	e.named = state.FileName()
@@ -113,7 +113,7 @@ func (e *editing) rounds(ctx context.Context, file string) (client.Draft, error)
 			return seen, e.unchanged(seen, valid)
 		}
 		draft, problems, err := saveDraft(ctx, e.c, client.SaveDraft{Path: e.path, Content: content, Expected: &seen.Revision})
-		if config.KindOf(err) == config.Conflict && err != nil {
+		if err != nil && config.KindOf(err) == config.Conflict {
 			return draft, fmt.Errorf("somebody else saved this draft meanwhile: %w", err)
 		}
 		if err != nil {

@@ -53,8 +53,8 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 	}
 	fmt.Fprintf(w, "setpoint: %s\n", clean(ran.Error()))
 	var e *config.Error
-	if errors.As(err, &e) && !(len(e.Problems) == 1 && e.Problems[0].Line == 0) { // that one is in the text
-		writeProblems(w, e.Problems)
+	if errors.As(err, &e) {
+		writeProblems(w, placed(e.Problems))
 	}
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(w, hint)
@@ -99,6 +99,14 @@ func hintFor(err error) string {
 	default:
 		return ""
 	}
+}
+
+// placed drops a lone problem without a place: the error's text says it all.
+func placed(problems []config.Problem) []config.Problem {
+	if len(problems) == 1 && problems[0].Line == 0 {
+		return nil
+	}
+	return problems
 }
 
 // writeProblems prints findings with the lines that they are about.

@@ -37,6 +37,7 @@ func (a *app) export() *cobra.Command {
 	cmd.Long = "Write what an env serves to a directory, a .zip or a .tar.gz, byte for byte.\n\n" +
 		"Files that are there already and differ stop it before anything is written, unless --force is given.\n" +
 		"Files that are not exported are left alone."
+	cmd.ValidArgsFunction = a.completeFirst
 	cmd.Flags().BoolVar(&f.force, "force", false, "overwrite files that differ")
 	cmd.Flags().StringSliceVar(&f.names, "name", nil, "only the config `NAME`; may be given again")
 	return cmd
@@ -54,7 +55,7 @@ func (a *app) exportArchive(ctx context.Context, c *client.Client, env config.Pa
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp)
+	defer discard(tmp)
 	if err := os.Rename(tmp, name); err != nil {
 		return err
 	}
@@ -69,7 +70,7 @@ func download(ctx context.Context, c *client.Client, e client.Export, dir string
 	}
 	defer func() {
 		if err = errors.Join(err, tmp.Close()); err != nil {
-			os.Remove(tmp.Name())
+			discard(tmp.Name())
 		}
 	}()
 	return tmp.Name(), c.Export(ctx, e, tmp)
@@ -86,7 +87,7 @@ func (a *app) exportDir(ctx context.Context, c *client.Client, env config.Path, 
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp)
+	defer discard(tmp)
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // a directory as any other; the umask narrows it
 		return err
 	}

@@ -42,6 +42,7 @@ func (a *app) importCommand() *cobra.Command {
 		"A file becomes the config of its path, with '-' for '/': rules/node.yml is rules-node.yml; export puts it\n"+
 		"back where it was. Files that are served already as they are make no release. Links and version control\n"+
 		"folders are skipped. Up to %d files and %s are one atomic change set; more are sent as several.", batchFiles, size(batchBytes))
+	cmd.ValidArgsFunction = a.completeFirst
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only tell what would be released")
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete the env's configs that are not among the files")
 	cmd.Flags().StringSliceVar(&f.exclude, "exclude", nil, "leave out files like `GLOB`, by name or by path; may be given again")
@@ -58,6 +59,7 @@ type importing struct {
 	source source
 
 	names map[string]string // config name → file
+	size  int64             // of all files, bytes
 	total importResult
 	sent  int // change sets
 }
@@ -72,9 +74,8 @@ type importResult struct {
 }
 
 func (i *importing) run(ctx context.Context) error {
-	var bytesLeft int64
 	i.source.skipped = func(name, why string) { i.app.note("skipped %s: %s", name, why) }
-	if err := i.plan(&bytesLeft); err != nil {
+	if err := i.plan(); err != nil {
 		return err
 	}
 	i.source.skipped = nil // said once is enough
@@ -85,7 +86,7 @@ func (i *importing) run(ctx context.Context) error {
 	}
 	// One change set can drop what is left over as well; with several it is
 	// dropped when all of them are in.
-	whole := len(i.names) <= batchFiles && bytesLeft <= batchBytes
+	whole := len(i.names)+len(stale) <= batchFiles && i.size <= batchBytes
 	if err := i.sendAll(ctx, whole && i.flags.prune); err != nil {
 		return err
 	}
@@ -130,7 +131,7 @@ func matchAny(globs []string, name string) (bool, error) {
 
 // plan walks the source once without reading: names must be clear and sizes
 // possible before anything is sent.
-func (i *importing) plan(total *int64) error {
+func (i *importing) plan() error {
 	i.names = map[string]string{}
 	for f, err := range i.files() {
 		if err != nil {
@@ -147,7 +148,7 @@ func (i *importing) plan(total *int64) error {
 			return config.Errorf(config.TooLarge, "import", f.name, "%s is more than %s", size(f.size), size(maxFile))
 		}
 		i.names[name] = f.name
-		*total += f.size
+		i.size += f.size
 	}
 	if len(i.names) == 0 {
 		return config.Errorf(config.Invalid, "import", i.source.name, "there are no files in it")

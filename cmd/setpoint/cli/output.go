@@ -8,8 +8,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/goccy/go-yaml"
 )
 
 // table is a result for people.
@@ -59,7 +57,7 @@ func (a *app) encode(value any) error {
 	text := out.Bytes()
 	if a.flags.output == "yaml" {
 		var err error
-		if text, err = yaml.JSONToYAML(text); err != nil {
+		if text, err = jsonToYAML(text); err != nil {
 			return err
 		}
 	}

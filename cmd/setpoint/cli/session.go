@@ -101,7 +101,7 @@ func replaceFile(name string, content []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(tmp.Name())
+	defer discard(tmp.Name())
 	if _, err := tmp.Write(content); err != nil {
 		tmp.Close()
 		return err
@@ -111,6 +111,9 @@ func replaceFile(name string, content []byte) error {
 	}
 	return os.Rename(tmp.Name(), name)
 }
+
+// discard removes a temporary file, if it is still there.
+func discard(name string) { _ = os.Remove(name) }
 
 // contextName returns which login is asked for; "" if none is.
 func (a *app) contextName(all contexts) string {
