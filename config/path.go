@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 )
 
@@ -29,13 +28,10 @@ func (l Level) String() string {
 	return [...]string{"root", "tenant", "app", "env", "config"}[l]
 }
 
-// MaxNameLength is the longest config name in bytes; tenants, apps and envs
-// have at most 63, as DNS labels do.
-const MaxNameLength = 128
-
-var (
-	labelPattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	namePattern  = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9._-]{0,127})$`)
+// The longest names, in bytes. Tenants, apps and envs are as long as DNS labels.
+const (
+	MaxNameLength  = 128
+	maxLabelLength = 63
 )
 
 // ParsePath reads "tenant[/app[/env[/name]]]". The empty string and "/" are the
@@ -184,19 +180,50 @@ func article(l Level) string {
 	return "a"
 }
 
-func validatePart(what, value string, isName bool) error {
-	if isName {
-		if !namePattern.MatchString(value) {
+func validatePart(what, value string, name bool) error {
+	if name {
+		if !isName(value) {
 			return Errorf(Invalid, "", clip(value),
 				"%s %q: use 1 to %d letters, digits, '.', '_' or '-', beginning with a letter or digit", what, clip(value), MaxNameLength)
 		}
 		return nil
 	}
-	if !labelPattern.MatchString(value) {
+	if !isLabel(value) {
 		return Errorf(Invalid, "", clip(value),
 			"%s %q: use 1 to 63 lower-case letters, digits or '-', not beginning or ending with '-'", what, clip(value))
 	}
 	return nil
+}
+
+// isName reports whether s is ^[A-Za-z0-9]([A-Za-z0-9._-]{0,127})$. Paths are
+// checked for every record that a node reads, which is too often for a regexp.
+func isName(s string) bool {
+	if s == "" || len(s) > MaxNameLength || !isAlphanumeric(s[0]) {
+		return false
+	}
+	for i := 1; i < len(s); i++ {
+		if c := s[i]; !isAlphanumeric(c) && c != '.' && c != '_' && c != '-' {
+			return false
+		}
+	}
+	return true
+}
+
+// isLabel reports whether s is ^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$.
+func isLabel(s string) bool {
+	if s == "" || len(s) > maxLabelLength || s[0] == '-' || s[len(s)-1] == '-' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; !isAlphanumeric(c) && c != '-' || c >= 'A' && c <= 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+func isAlphanumeric(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z'
 }
 
 // clip shortens what a stranger sent before it goes into an error text.
