@@ -11,7 +11,11 @@ import (
 	"os/signal"
 	"syscall"
 
+	"github.com/spf13/cobra"
+
 	"github.com/setpointhq/setpoint/cmd/setpoint/cli"
+	"github.com/setpointhq/setpoint/cmd/setpoint/node"
+	"github.com/setpointhq/setpoint/standard"
 )
 
 // version is stamped in by the build.
@@ -25,7 +29,17 @@ func run() int {
 	// A second signal ends the process at once.
 	defer context.AfterFunc(ctx, stop)()
 
+	// Drivers of your own go here: drivers.Stores.Add(…).
+	drivers := standard.Drivers()
+
 	root := cli.Root(cli.System(version))
+	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"})
+	for _, c := range node.Commands(node.Env{
+		Drivers: drivers, Environ: os.Environ(), Program: node.Program(os.Args[0]), Version: version,
+	}) {
+		c.GroupID = "server"
+		root.AddCommand(c)
+	}
 	// Commands of your own go here: root.AddCommand(…).
 	return cli.Run(ctx, root)
 }

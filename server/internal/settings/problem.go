@@ -113,21 +113,17 @@ func newError(problems []config.Problem) error {
 	slices.SortStableFunc(problems, func(a, b config.Problem) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})
-	var b strings.Builder
-	fmt.Fprintf(&b, "%d problem", len(problems))
-	if len(problems) > 1 {
-		b.WriteByte('s')
-	}
-	for _, p := range problems {
-		b.WriteString("\n" + p.String())
-		if p.Hint != "" {
-			b.WriteString("; " + p.Hint)
-		}
-		if p.Excerpt != "" {
-			b.WriteString("\n" + p.Excerpt)
+	text := "there is a problem"
+	switch {
+	case len(problems) > 1:
+		text = fmt.Sprintf("there are %d problems", len(problems))
+	case problems[0].Line == 0: // without a place there is nothing more to show
+		text = problems[0].String()
+		if h := problems[0].Hint; h != "" {
+			text += "; " + h
 		}
 	}
-	return &config.Error{Op: "settings", Kind: config.Invalid, Err: errors.New(b.String()), Problems: problems}
+	return &config.Error{Op: "settings", Kind: config.Invalid, Err: errors.New(text), Problems: problems}
 }
 
 // hint names the known word nearest to a mistyped one, or what there is.

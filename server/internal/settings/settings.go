@@ -146,9 +146,7 @@ type field struct {
 	value    reflect.Value
 }
 
-// fields lists the tagged fields of a struct. Untagged ones are no settings. An
-// int64 tagged unit:"bytes" reads and writes as a plugin.Size, for packages
-// that do not import plugin.
+// fields lists the tagged fields of a struct. Untagged ones are no settings.
 func fields(v reflect.Value) []field {
 	var out []field
 	for i := range v.NumField() {
@@ -157,11 +155,7 @@ func fields(v reflect.Value) []field {
 		if !f.IsExported() || key == "" || key == "-" {
 			continue
 		}
-		value := v.Field(i)
-		if f.Tag.Get("unit") == "bytes" && value.Kind() == reflect.Int64 {
-			value = value.Addr().Convert(reflect.TypeFor[*plugin.Size]()).Elem()
-		}
-		out = append(out, field{key: key, doc: f.Tag.Get("doc"), value: value})
+		out = append(out, field{key: key, doc: f.Tag.Get("doc"), value: v.Field(i)})
 	}
 	return out
 }

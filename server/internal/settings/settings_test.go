@@ -27,7 +27,7 @@ type disk struct {
 	Dir   string      `yaml:"dir" doc:"where the files are"`
 	Quota plugin.Size `yaml:"quota" doc:"largest size on disk"`
 	Peers []string    `yaml:"peers" doc:"the other members"`
-	Block int64       `yaml:"block" unit:"bytes" doc:"how much is written at a time"`
+	Block plugin.Size `yaml:"block" doc:"how much is written at a time"`
 	Sync  struct {
 		Every time.Duration `yaml:"every" doc:"the pause between two syncs"`
 	} `yaml:"sync" doc:"how changes reach the disk"`
@@ -170,10 +170,21 @@ func flags(by string, lines []byte) []settings.Flag {
 func outcome(in settings.Input) string {
 	var s sample
 	loaded, err := settings.Load(&s, in)
-	if err != nil {
-		return err.Error() + "\n"
-	}
 	var b bytes.Buffer
+	var e *config.Error
+	if errors.As(err, &e) {
+		fmt.Fprintln(&b, err)
+		for _, p := range e.Problems {
+			fmt.Fprintf(&b, "- %s\n%s\n", p, p.Excerpt)
+			if p.Hint != "" {
+				fmt.Fprintf(&b, "hint: %s\n", p.Hint)
+			}
+		}
+		return b.String()
+	}
+	if err != nil {
+		return err.Error()
+	}
 	if err := loaded.Print(&b); err != nil {
 		return err.Error()
 	}

@@ -1,0 +1,206 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"golang.org/x/net/netutil"
+
+	"github.com/setpointhq/setpoint/config"
+)
+
+// port is a listener with the HTTP server on it.
+type port struct {
+	listener net.Listener
+	server   *http.Server
+	handler  swappable
+	secure   bool
+	handling inFlight
+}
+
+// inFlight counts the handlers under way, so that the end can wait for them. It
+// costs a request two atomic additions.
+type inFlight struct {
+	count  atomic.Int64
+	closed atomic.Bool
+	idle   chan struct{} // takes a token when the count may have come to zero after closed
+}
+
+func newInFlight() inFlight { return inFlight{idle: make(chan struct{}, 1)} }
+
+// enter reports whether a handler may still begin.
+func (f *inFlight) enter() bool {
+	f.count.Add(1)
+	if !f.closed.Load() {
+		return true
+	}
+	f.leave()
+	return false
+}
+
+func (f *inFlight) leave() {
+	if f.count.Add(-1) == 0 && f.closed.Load() {
+		select {
+		case f.idle <- struct{}{}:
+		default: // one token says it all
+		}
+	}
+}
+
+// wait lets no further handler begin and waits for the others; false if that
+// takes longer than the patience.
+func (f *inFlight) wait(patience time.Duration) bool {
+	f.closed.Store(true)
+	over := time.NewTimer(patience)
+	defer over.Stop()
+	for f.count.Load() > 0 {
+		select {
+		case <-f.idle:
+		case <-over.C:
+			return false
+		}
+	}
+	return true
+}
+
+// swappable lets a port answer while the rest of the node is still starting.
+type swappable struct{ current atomic.Pointer[http.Handler] }
+
+func (s *swappable) set(h http.Handler) { s.current.Store(&h) }
+
+// ServeHTTP counts a handler as under way while it runs.
+func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if !p.handling.enter() {
+		panic(http.ErrAbortHandler) // the connection is being cut
+	}
+	defer p.handling.leave()
+	(*p.handler.current.Load()).ServeHTTP(w, r)
+}
+
+// openHTTP binds the HTTP port. A nil tls means plain HTTP.
+func openHTTP(ctx context.Context, s HTTPSettings, conf *tls.Config, log *slog.Logger) (*port, error) {
+	l, err := bind(ctx, "http.addr", s.Addr)
+	if err != nil {
+		return nil, err
+	}
+	p := &port{listener: netutil.LimitListener(l, s.MaxConnections), secure: conf != nil, handling: newInFlight()}
+	p.server = &http.Server{
+		Handler:   p,
+		TLSConfig: conf,
+		// There is no timeout for whole requests and answers, because watches
+		// last; handlers set deadlines for what they read and write.
+		ReadHeaderTimeout: s.HeaderTimeout,
+		IdleTimeout:       s.IdleTimeout,
+		MaxHeaderBytes:    int(s.MaxHeader),
+		HTTP2:             &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		// What clients do wrong on the wire is their affair.
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return p, nil
+}
+
+// openAdmin binds the admin port.
+func openAdmin(ctx context.Context, s AdminSettings, log *slog.Logger) (*port, error) {
+	l, err := bind(ctx, "admin.addr", s.Addr)
+	if err != nil {
+		return nil, err
+	}
+	const most = 64 // scrapers and operators
+	p := &port{listener: netutil.LimitListener(l, most), handling: newInFlight()}
+	p.server = &http.Server{
+		Handler:           p,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       time.Minute,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	return p, nil
+}
+
+// adminHandler is what the admin port serves.
+func adminHandler(h *health, m *metrics) http.Handler {
+	mux := http.NewServeMux()
+	h.register(mux.Handle)
+	mux.Handle("/metrics", m.handler())
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
+}
+
+// bind listens at the address that the key sets.
+func bind(ctx context.Context, key, addr string) (net.Listener, error) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", addr)
+	switch {
+	case err == nil:
+		return l, nil
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, config.Errorf(config.Unavailable, "start", key, "the address %s is in use by another process; stop that one, or set %s to another", addr, key)
+	case errors.Is(err, syscall.EACCES):
+		return nil, config.Errorf(config.Unavailable, "start", key, "this user may not listen at %s; set %s to a port from 1024 on", addr, key)
+	default:
+		return nil, config.Errorf(config.Unavailable, "start", key, "%w; set %s to another address", err, key)
+	}
+}
+
+// serve serves until the port is shut down or closed, and only then returns
+// nil. It does not wait for handlers.
+func (p *port) serve() error {
+	serve := p.server.Serve
+	if p.secure {
+		serve = func(l net.Listener) error { return p.server.ServeTLS(l, "", "") }
+	}
+	if err := serve(p.listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// handlersPatience is how long handlers may take to notice that their
+// connection was cut. It is reached only by one that ignores its context.
+const handlersPatience = 5 * time.Second
+
+// close cuts all connections and waits for the handlers.
+func (p *port) close() error {
+	err := errors.Join(p.server.Close(), ignoreClosed(p.listener.Close()))
+	if !p.handling.wait(handlersPatience) {
+		err = errors.Join(err, errors.New("requests still run though their connections were cut"))
+	}
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// url is where the port is reached from this machine.
+func (p *port) url() string {
+	scheme := "http"
+	if p.secure {
+		scheme = "https"
+	}
+	host, number, err := net.SplitHostPort(p.listener.Addr().String())
+	if err != nil {
+		return scheme + "://" + p.listener.Addr().String()
+	}
+	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
+		host = "localhost"
+		if ip.IsLoopback() && ip.To4() == nil {
+			host = "::1"
+		}
+	}
+	return scheme + "://" + net.JoinHostPort(host, number)
+}

@@ -1,0 +1,251 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"time"
+
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/cache"
+	"github.com/setpointhq/setpoint/center"
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/format"
+	"github.com/setpointhq/setpoint/internal/record"
+	"github.com/setpointhq/setpoint/internal/view"
+	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/store"
+)
+
+// open opens the parts of the node in the order of their dependencies. Whatever
+// it opened, close ends, also after an error.
+func (n *node) open(ctx context.Context) error {
+	if err := n.openPorts(ctx); err != nil {
+		return err
+	}
+	if err := n.openStore(ctx); err != nil {
+		return err
+	}
+	contents, err := n.openCache(ctx)
+	if err != nil {
+		return err
+	}
+	n.view = view.New(view.Options{Store: n.store, Cache: contents, Log: n.log.With("part", "view")})
+	directory := center.NewDirectory(n.log)
+	n.view.Tail(directory.Sections(), directory.Apply)
+	chain, passwords, authorizer, err := n.openAuth(ctx, auth.Env{Directory: directory, Log: n.log.With("part", "auth")})
+	if err != nil {
+		return err
+	}
+	if err := n.prepare(ctx, passwords); err != nil {
+		return err
+	}
+	formats, err := n.openFormats()
+	if err != nil {
+		return err
+	}
+	n.center = center.New(center.Options{
+		Store: n.store, View: n.view, Formats: formats, Directory: directory,
+		Authorizer: authorizer, Passwords: passwords, Limits: n.settings.Limits, Log: n.log.With("part", "center"),
+	})
+	n.background("view", n.view.Run)
+	n.background("center", n.center.Run)
+	n.measure()
+	return n.openProtocols(ctx, chain, formats)
+}
+
+// openPorts takes the data directory and the addresses, so that what is taken
+// already is told first, and answers health from then on.
+func (n *node) openPorts(ctx context.Context) error {
+	lock, err := lockDataDir(n.settings)
+	if err != nil {
+		return err
+	}
+	n.onClose("lock", lock.Close)
+	n.health.checks = []check{{"state", n.state.holds}, {"store", n.storeHolds}, {"view", n.viewHolds}}
+	if n.settings.Admin.Addr != "" {
+		if n.admin, err = openAdmin(ctx, n.settings.Admin, n.log); err != nil {
+			return err
+		}
+		n.admin.handler.set(adminHandler(&n.health, n.metrics))
+		n.serve("admin port", n.admin)
+	}
+	var conf *tls.Config
+	if n.settings.TLS.Enabled {
+		if n.certificate, err = openCertificate(n.settings, n.log); err != nil {
+			return err
+		}
+		if conf, err = tlsConfig(n.settings.TLS, n.certificate); err != nil {
+			return err
+		}
+		n.background("certificate", n.certificate.Run)
+	}
+	if n.http, err = openHTTP(ctx, n.settings.HTTP, conf, n.log); err != nil {
+		return err
+	}
+	n.http.handler.set(unready(&n.health))
+	n.serve("http port", n.http)
+	return nil
+}
+
+func (n *node) openStore(ctx context.Context) error {
+	chosen := n.settings.Store.Chosen()[0]
+	log := n.log.With("part", "store")
+	opened, err := chosen.Settings.Open(ctx, store.Env{Log: log, DataDir: n.settings.DataDir})
+	if err != nil {
+		return err
+	}
+	n.onClose("store", opened.Close)
+	n.store = &meteredStore{Store: opened, metrics: n.metrics}
+	n.metrics.sizes(opened)
+	if engine, ok := opened.(store.Liveness); ok {
+		n.background("store", func(ctx context.Context) error {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-engine.Done():
+				close(n.storeDown)
+				return errors.Join(errors.New("the engine stopped"), engine.Err())
+			}
+		})
+	}
+	return nil
+}
+
+func (n *node) openCache(ctx context.Context) (cache.Cache, error) {
+	opened, err := n.settings.Cache.Chosen()[0].Settings.Open(ctx, cache.Env{Log: n.log.With("part", "cache")})
+	if err == nil {
+		n.onClose("cache", opened.Close)
+	}
+	return opened, err
+}
+
+// openAuth opens what proves identities, finds among it what hashes passwords,
+// and opens what decides.
+func (n *node) openAuth(ctx context.Context, env auth.Env) (chain auth.Chain, passwords auth.PasswordHasher, authorizer auth.Authorizer, err error) {
+	for _, chosen := range n.settings.Auth.Chosen() {
+		a, err := chosen.Settings.Open(ctx, env)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		chain = append(chain, a)
+		if hasher, ok := a.(auth.PasswordHasher); ok && passwords == nil {
+			passwords = hasher
+		}
+	}
+	if passwords == nil {
+		return nil, nil, nil, config.Errorf(config.Invalid, "start", "auth", "none of the drivers keeps passwords, which the user admin needs; add basic")
+	}
+	authorizer, err = n.settings.Authorization.Chosen()[0].Settings.Open(ctx, env)
+	return chain, passwords, authorizer, err
+}
+
+// prepare makes the user admin at the first start, or renews its password.
+func (n *node) prepare(ctx context.Context, passwords auth.PasswordHasher) error {
+	password, created, err := center.Bootstrap(ctx, n.store, passwords, time.Now())
+	if err == nil && !created && n.options.ResetAdmin {
+		password, err = center.ResetAdmin(ctx, n.store, passwords, time.Now())
+		created = err == nil
+	}
+	if err != nil || !created {
+		return err
+	}
+	n.log.Info("the user admin has a new password", "user", center.AdminUser)
+	if n.options.AdminPassword == nil {
+		return nil
+	}
+	return n.options.AdminPassword(password)
+}
+
+func (n *node) openFormats() (*format.Set, error) {
+	var all []format.Format
+	for _, name := range n.settings.Formats {
+		factory, err := n.settings.drivers.Formats.Get(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, factory())
+	}
+	return format.NewSet(all...), nil
+}
+
+// openProtocols opens what speaks to clients, and lets it answer on the HTTP port.
+func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *format.Set) error {
+	var mux protocol.Mux
+	n.health.register(mux.Handle)
+	host := protocol.Host{
+		Center: n.center, Auth: chain, Observer: n.metrics, Version: n.options.Version, Draining: n.draining, HTTP: mux.Handle,
+		MediaType: func(name string) string {
+			if f, err := formats.Get(name); err == nil {
+				return f.MediaType()
+			}
+			return ""
+		},
+	}
+	for _, chosen := range n.settings.Protocols.Chosen() {
+		host.Log = n.log.With("part", chosen.Name)
+		p, err := chosen.Settings.Open(ctx, host)
+		if err != nil {
+			return err
+		}
+		n.protocols = append(n.protocols, p)
+	}
+	n.onClose("protocols", n.closeProtocols)
+	n.served = &mux
+	return nil
+}
+
+// measure registers what is asked of the parts at each scrape.
+func (n *node) measure() {
+	m, v := n.metrics, n.view
+	m.gauge("view_revision", "Revision that this node serves.", func() float64 { return float64(v.Stats().Revision) })
+	m.gauge("view_lag_revisions", "Revisions that the store has and this node does not serve yet.", n.lag)
+	m.gauge("view_waiting_batches", "Batches that were waiting when the last ones were applied.", func() float64 { return float64(v.Stats().Waiting) })
+	m.gauge("view_apply_seconds", "Time that the last batches took to apply, wake-ups included.", func() float64 { return v.Stats().ApplyTime.Seconds() })
+	m.gauge("view_configs", "Configs, without deleted ones.", func() float64 { return float64(v.Stats().Configs) })
+	m.gauge("view_subscribers", "Subscriptions on this node.", func() float64 { return float64(v.Stats().Subscribers) })
+	m.counter("view_rebuilds_total", "Times that the view was loaded anew.", func() float64 { return float64(v.Stats().Rebuilds) })
+	m.counter("view_faults_total", "Times that the log of the store broke off.", func() float64 { return float64(v.Stats().Faults) })
+	m.gauge("view_corrupt_records", "Records that could not be read.", func() float64 { return float64(v.Stats().Corrupt) })
+	m.gauge("ready", "1 if the node is ready, 0 if not.", func() float64 {
+		for _, c := range n.health.checks {
+			if c.holds() != "" {
+				return 0
+			}
+		}
+		return 1
+	})
+}
+
+// lag asks this node's engine where it is.
+func (n *node) lag() float64 {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	page, err := n.store.Range(ctx, store.Query{Key: record.ClusterKey, KeysOnly: true, Stale: true})
+	if err != nil {
+		return 0
+	}
+	return float64(max(0, page.Revision-n.view.Stats().Revision))
+}
+
+// storeHolds is the readiness check of the store.
+func (n *node) storeHolds() string {
+	select {
+	case <-n.storeDown:
+		return "the store's engine stopped"
+	default:
+		return ""
+	}
+}
+
+// viewHolds is the readiness check of the view.
+func (n *node) viewHolds() string {
+	v := n.loaded.Load()
+	if v == nil {
+		return "it is being loaded"
+	}
+	if !v.Stats().Following {
+		return "it does not follow the store at the moment"
+	}
+	return ""
+}

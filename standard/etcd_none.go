@@ -1,0 +1,7 @@
+//go:build no_etcd
+
+package standard
+
+import "github.com/setpointhq/setpoint/server"
+
+func addEtcd(*server.Drivers) {}

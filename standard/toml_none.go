@@ -1,0 +1,7 @@
+//go:build no_toml
+
+package standard
+
+import "github.com/setpointhq/setpoint/server"
+
+func addTOML(*server.Drivers) {}
