@@ -68,7 +68,7 @@ func parseFingerprint(s string) ([]byte, error) {
 }
 
 func newTransport(t TLS) (*http.Transport, error) {
-	conf, err := t.config()
+	conf, err := t.Config()
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,9 @@ func newTransport(t TLS) (*http.Transport, error) {
 	}, nil
 }
 
-func (t TLS) config() (*tls.Config, error) {
+// Config returns what a TLS client of one's own needs in order to trust the
+// same servers. It names none: set ServerName. Errors are of kind Invalid.
+func (t TLS) Config() (*tls.Config, error) {
 	conf := &tls.Config{MinVersion: tls.VersionTLS12}
 	switch {
 	case t.Fingerprint != "":

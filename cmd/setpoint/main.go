@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/setpointhq/setpoint/client"
+	"github.com/setpointhq/setpoint/cmd/setpoint/benchmark"
 	"github.com/setpointhq/setpoint/cmd/setpoint/cli"
 	"github.com/setpointhq/setpoint/cmd/setpoint/node"
 	"github.com/setpointhq/setpoint/standard"
@@ -32,7 +34,8 @@ func run() int {
 	// Drivers of your own go here: drivers.Stores.Add(…).
 	drivers := standard.Drivers()
 
-	root := cli.Root(cli.System(version))
+	env := cli.System(version)
+	root := cli.Root(env)
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"})
 	for _, c := range node.Commands(node.Env{
 		Drivers: drivers, Environ: os.Environ(), Program: node.Program(os.Args[0]), Version: version,
@@ -40,6 +43,12 @@ func run() int {
 		c.GroupID = "server"
 		root.AddCommand(c)
 	}
+	measure := benchmark.Command(benchmark.Env{
+		Drivers: drivers, Version: version,
+		Connect: func(cmd *cobra.Command) (client.Options, error) { return cli.ClientOptions(cmd, env) },
+	})
+	measure.GroupID = "server"
+	root.AddCommand(measure)
 	// Commands of your own go here: root.AddCommand(…).
 	return cli.Run(ctx, root)
 }

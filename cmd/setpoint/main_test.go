@@ -2,33 +2,20 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"go.uber.org/goleak"
 
-	"github.com/setpointhq/setpoint/auth"
-	"github.com/setpointhq/setpoint/auth/basic"
-	"github.com/setpointhq/setpoint/auth/rbac"
-	"github.com/setpointhq/setpoint/auth/token"
-	"github.com/setpointhq/setpoint/center"
-	"github.com/setpointhq/setpoint/client"
-	"github.com/setpointhq/setpoint/format"
-	"github.com/setpointhq/setpoint/format/json"
-	"github.com/setpointhq/setpoint/format/toml"
-	"github.com/setpointhq/setpoint/format/yaml"
-	"github.com/setpointhq/setpoint/internal/view"
-	"github.com/setpointhq/setpoint/plugin"
-	"github.com/setpointhq/setpoint/protocol"
-	"github.com/setpointhq/setpoint/protocol/rest"
-	"github.com/setpointhq/setpoint/store/memory"
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/server"
+	"github.com/setpointhq/setpoint/standard"
 )
 
 func TestMain(m *testing.M) {
@@ -56,11 +43,19 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("UPDATE") != "",
 		Setup: func(env *testscript.Env) error {
-			endpoint, fingerprint, password, stop, err := startServer()
+			dir, err := os.MkdirTemp(t.TempDir(), "")
 			if err != nil {
 				return err
 			}
-			env.Defer(stop)
+			endpoint, fingerprint, password, stop, err := startServer(dir)
+			if err != nil {
+				return err
+			}
+			env.Defer(func() {
+				if err := stop(); err != nil {
+					t.Errorf("the server's end: %v", err)
+				}
+			})
 			env.Setenv("ENDPOINT", endpoint)
 			env.Setenv("FINGERPRINT", fingerprint)
 			env.Setenv("PASSWORD", password)
@@ -127,88 +122,41 @@ func replace(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(os.WriteFile(name, []byte(strings.ReplaceAll(string(text), args[1], args[2])), 0o600))
 }
 
-// startServer runs a node in this process, on the memory store, behind TLS.
-func startServer() (endpoint, fingerprint, password string, stop func(), err error) {
-	n := &node{log: slog.New(slog.DiscardHandler)}
+// The quickest password hash that there is, and no ports but one of its own.
+const settings = `
+data_dir: %s
+log: {level: error}
+http: {addr: "127.0.0.1:0"}
+admin: {addr: ""}
+store: {memory: {}}
+auth: {token: {}, basic: {memory: 7MiB, time: 5}}
+`
+
+// startServer runs a node of the standard build in this process, in a directory
+// of its own.
+func startServer(dir string) (endpoint, fingerprint, password string, stop func() error, err error) {
+	file := filepath.Join(dir, "settings.yaml")
+	if err := os.WriteFile(file, fmt.Appendf(nil, settings, filepath.Join(dir, "data")), 0o600); err != nil {
+		return "", "", "", nil, err
+	}
+	s, err := server.LoadSettings(standard.Drivers(), server.Sources{File: file})
+	if err != nil {
+		return "", "", "", nil, err
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	draining := make(chan struct{})
-	chain, password, err := n.open(ctx)
-	if err != nil {
+	started, ended := make(chan server.Started, 1), make(chan error, 1)
+	go func() {
+		ended <- server.Run(ctx, s, server.Options{
+			Version: "test", Log: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
+			AdminPassword: func(p config.Secret) error { password = p.Reveal(); return nil },
+			Ready:         func(s server.Started) { started <- s },
+		})
+	}()
+	select {
+	case at := <-started:
+		return at.URL, at.Fingerprint, password, func() error { cancel(); return <-ended }, nil
+	case err := <-ended:
 		cancel()
 		return "", "", "", nil, err
 	}
-	var mux protocol.Mux
-	var settings rest.Settings
-	settings.Defaults()
-	api, err := settings.Open(ctx, protocol.Host{
-		Center: n.center, Auth: chain, Log: n.log, Observer: protocol.NoObserver{}, Version: "test",
-		MediaType: func(f string) string { return "application/" + f }, Draining: draining, HTTP: mux.Handle,
-	})
-	if err != nil {
-		cancel()
-		return "", "", "", nil, err
-	}
-	listener := httptest.NewUnstartedServer(&mux)
-	listener.EnableHTTP2 = true
-	listener.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	listener.StartTLS()
-	return listener.URL, client.Fingerprint(listener.Certificate()), password, func() {
-		close(draining)
-		api.Close(context.Background())
-		listener.Close()
-		cancel()
-		n.running.Wait()
-		n.store.Close()
-	}, nil
 }
-
-// node is what a server is made of.
-type node struct {
-	log     *slog.Logger
-	store   *memory.Store
-	center  *center.Center
-	running sync.WaitGroup
-}
-
-func (n *node) open(ctx context.Context) (auth.Chain, string, error) {
-	n.store = memory.New()
-	v := view.New(view.Options{Store: n.store, Cache: forgetful{}, Log: n.log})
-	directory := center.NewDirectory(n.log)
-	v.Tail(directory.Sections(), directory.Apply)
-	env := auth.Env{Directory: directory, Log: n.log}
-	var passwords basic.Settings
-	passwords.Defaults()
-	passwords.Memory, passwords.Time = 7*plugin.MiB, 5 // the quickest that there is
-	byPassword, err := passwords.Open(ctx, env)
-	if err != nil {
-		return nil, "", err
-	}
-	var tokens token.Settings
-	tokens.Defaults()
-	byToken, err := tokens.Open(ctx, env)
-	if err != nil {
-		return nil, "", err
-	}
-	hasher := byPassword.(auth.PasswordHasher)
-	secret, _, err := center.Bootstrap(ctx, n.store, hasher, time.Now())
-	if err != nil {
-		return nil, "", err
-	}
-	var limits center.Limits
-	limits.Defaults()
-	n.center = center.New(center.Options{
-		Store: n.store, View: v, Formats: format.NewSet(json.New(), yaml.New(), toml.New()), Directory: directory,
-		Authorizer: rbac.New(directory), Passwords: hasher, Limits: limits, Log: n.log,
-	})
-	n.running.Go(func() { _ = v.Run(ctx) })
-	n.running.Go(func() { _ = n.center.Run(ctx) })
-	<-v.Ready()
-	return auth.Chain{byToken, byPassword}, secret.Reveal(), nil
-}
-
-// forgetful is a cache that keeps nothing, as a cache may.
-type forgetful struct{}
-
-func (forgetful) Get(context.Context, string) ([]byte, bool) { return nil, false }
-func (forgetful) Put(string, []byte)                         {}
-func (forgetful) Close() error                               { return nil }

@@ -207,16 +207,21 @@ func (a *app) connect() (*client.Client, error) {
 }
 
 func (a *app) dial(s savedContext) (*client.Client, error) {
+	return client.New(a.options(s))
+}
+
+// options are a client's, for the server of a login.
+func (a *app) options(s savedContext) client.Options {
 	if s.Insecure {
 		a.warn("the certificate of %s is not checked: anyone on the way can read and change everything", s.Endpoint)
 	}
-	return client.New(client.Options{
+	return client.Options{
 		Endpoints: []string{s.Endpoint},
 		Token:     config.NewSecret(s.Token),
 		TLS:       s.tls(),
 		UserAgent: "setpoint/" + a.env.Version,
 		Timeout:   a.flags.timeout,
-	})
+	}
 }
 
 // readInput reads a file, or standard input for "-", up to a bound that no

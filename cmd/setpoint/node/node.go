@@ -94,10 +94,7 @@ func (e Env) run(ctx context.Context, cmd *cobra.Command, s *server.Settings, o 
 // loginLine is the command that logs in to a node.
 func (e Env) loginLine(n server.Started) string {
 	line := e.Program + " login " + n.URL
-	switch {
-	case n.Fingerprint == "":
-		line += " --insecure"
-	case n.SelfSigned:
+	if n.SelfSigned {
 		line += " --fingerprint " + n.Fingerprint
 	}
 	return line + " -u admin"

@@ -1,0 +1,156 @@
+// Package benchmark holds the command bench, which measures a server: one that
+// it starts for the purpose, or one that runs.
+package benchmark
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/setpointhq/setpoint/bench"
+	"github.com/setpointhq/setpoint/client"
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/server"
+)
+
+// Env is what the command works with.
+type Env struct {
+	// Drivers are what the server to be measured is made of.
+	Drivers *server.Drivers
+	// Connect returns how the other commands reach the server that --endpoint names.
+	Connect func(cmd *cobra.Command) (client.Options, error)
+	Version string
+}
+
+// Command returns the command, for a root to add.
+func Command(e Env) *cobra.Command {
+	var o bench.Options
+	o.Defaults()
+	cmd := &cobra.Command{
+		Use:   "bench",
+		Short: "Measure a server beside what is the least that it could cost",
+		Long: "Measure reads, publishes and fan-out, each in turns with its floor: a bare TLS handler that\n" +
+			"writes the same bytes, the engine's bare transaction, a bare TLS write to as many sockets;\n" +
+			"and etcd's own reads and writes.\n\n" +
+			"Without --endpoint it starts a server for the purpose, whose settings are those of 'serve'\n" +
+			"with its data in --dir, flushed to disk as always. With --endpoint it measures that server,\n" +
+			"as who you are logged in there: it makes a tenant bench-… and removes it in the end. That\n" +
+			"loads the server as much as it can bear.",
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return e.run(cmd, o) },
+	}
+	f := cmd.Flags()
+	f.StringSliceVar(&o.Scenarios, "scenario", o.Scenarios, "measure `WHAT`: "+strings.Join(bench.Scenarios(), ", "))
+	f.IntVar(&o.Rounds, "rounds", o.Rounds, "rounds of each subject")
+	f.DurationVar(&o.Duration, "duration", o.Duration, "how long a round takes")
+	f.IntVar(&o.Connections, "connections", o.Connections, "connections that read")
+	f.IntVar(&o.Writers, "writers", o.Writers, "writers, each with a config of its own")
+	f.IntVar(&o.Subscribers, "subscribers", o.Subscribers, "connections that watch")
+	f.IntVar(&o.Publishes, "publishes", o.Publishes, "events that are sent to the subscribers in a round")
+	f.StringVar(&o.Dir, "dir", o.Dir, "keep data in `DIR` for the time; its disk is measured too")
+	f.StringVar(&o.ProfileDir, "profile", "", "write CPU profiles of the server to `DIR`")
+	f.StringVar(&o.Admin, "admin", "", "with --endpoint and --profile: the `URL` of the server's admin port")
+	cmd.AddCommand(e.floor(), e.server())
+	return cmd
+}
+
+func (e Env) run(cmd *cobra.Command, o bench.Options) error {
+	output, err := cmd.Flags().GetString("output")
+	if err != nil {
+		return err
+	}
+	if output != "table" && output != "json" {
+		return config.Errorf(config.Invalid, "bench", "", "-o %s: want table or json", output)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	o.Program = func(ctx context.Context, args ...string) *exec.Cmd {
+		return exec.CommandContext(ctx, self, args...) //nolint:gosec // this program, with the arguments that it gives itself
+	}
+	o.Log = cmd.ErrOrStderr()
+	// Only a server that was named is loaded, never one that happens to be
+	// logged in to.
+	if cmd.Flags().Changed("endpoint") {
+		connect, err := e.Connect(cmd)
+		if err != nil {
+			return err
+		}
+		o.Server = &connect
+	}
+	report, err := bench.Run(cmd.Context(), o)
+	if err != nil {
+		return err
+	}
+	if output == "table" {
+		return report.Write(cmd.OutOrStdout())
+	}
+	enc := json.NewEncoder(cmd.OutOrStdout())
+	enc.SetIndent("", "  ")
+	return enc.Encode(report)
+}
+
+// floor is a process that bench starts of itself.
+func (e Env) floor() *cobra.Command {
+	return &cobra.Command{
+		Use: bench.FloorCommand + " NAME", Hidden: true, Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return bench.Floor(cmd.Context(), args[0], cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}
+
+// server is the server that bench starts.
+func (e Env) server() *cobra.Command {
+	return &cobra.Command{
+		Use: bench.ServerCommand, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), func(ctx context.Context, dir string, ready func(bench.Node) error) error {
+				return e.serve(ctx, cmd, dir, ready)
+			})
+		},
+	}
+}
+
+// serve runs a node with the settings that serve has by default: the
+// environment has no part in it, so that it is the same everywhere.
+func (e Env) serve(ctx context.Context, cmd *cobra.Command, dir string, ready func(bench.Node) error) error {
+	settings, err := server.LoadSettings(e.Drivers, server.Sources{Presets: []server.Flag{
+		{Name: "setpoint bench", Key: "data_dir", Value: dir},
+		{Name: "setpoint bench", Key: "http.addr", Value: "127.0.0.1:0"},
+		{Name: "setpoint bench", Key: "admin.addr", Value: "127.0.0.1:0"},
+		{Name: "setpoint bench", Key: "log.level", Value: "warn"},
+	}})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var password config.Secret
+	err = server.Run(ctx, settings, server.Options{
+		Version: e.Version, Log: server.NewLog(cmd.ErrOrStderr(), settings.Log),
+		AdminPassword: func(p config.Secret) error {
+			password = p
+			return nil
+		},
+		Ready: func(s server.Started) {
+			node := bench.Node{URL: s.URL, Admin: s.Admin, Fingerprint: s.Fingerprint, Username: "admin", Password: password.Reveal()}
+			if err := ready(node); err != nil {
+				cancel(fmt.Errorf("tell that the server is ready: %w", err))
+			}
+		},
+	})
+	if err != nil {
+		return err
+	}
+	if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // whether there is another cause than the end itself
+		return cause
+	}
+	return nil
+}
