@@ -6,6 +6,7 @@ import (
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/format"
 	"github.com/setpointhq/setpoint/format/diff"
 )
 
@@ -36,8 +37,8 @@ type Diff struct {
 	Equal bool     `json:"equal"`
 	// Unified is the difference by line.
 	Unified string `json:"unified"`
-	// Structural says that both sides parse, so that Changes holds the
-	// difference by path.
+	// Structural says that both sides are lists or maps of one format, so that
+	// Changes holds the difference by path.
 	Structural bool          `json:"structural"`
 	Changes    []diff.Change `json:"changes"`
 }
@@ -121,8 +122,14 @@ func (c *Center) structural(a, b DiffSide) ([]diff.Change, bool) {
 	if err != nil {
 		return nil, false
 	}
+	if !hasPaths(from) || !hasPaths(to) {
+		return nil, false
+	}
 	return diff.Structural(from, to), true
 }
+
+// hasPaths reports whether there is something to name within a document.
+func hasPaths(n *format.Node) bool { return n.Kind == format.List || n.Kind == format.Map }
 
 func (s DiffSide) labelled() diff.Labelled {
 	name := s.Path.String()

@@ -16,7 +16,8 @@ import (
 type Format interface {
 	// Name is the driver's name, "yaml".
 	Name() string
-	// Extensions are the file name endings it claims, with the dot, lower case.
+	// Extensions are the file name endings it claims, with the dot, lower case;
+	// AnyExtension among them claims those that nobody else does.
 	Extensions() []string
 	// MediaType is the Content-Type that its content is served with.
 	MediaType() string
@@ -29,6 +30,9 @@ type Format interface {
 	// kind Invalid that carries the Problems that Check would report.
 	Parse(content []byte) (*Node, error)
 }
+
+// AnyExtension stands for every file name ending that no format names.
+const AnyExtension = "*"
 
 // NodeKind says what a Node holds.
 type NodeKind uint8
@@ -108,5 +112,8 @@ func (s *Set) Get(name string) (Format, error) {
 // ForFile picks the format by a file name's ending.
 func (s *Set) ForFile(name string) (Format, bool) {
 	f, ok := s.byExt[strings.ToLower(path.Ext(name))]
+	if !ok {
+		f, ok = s.byExt[AnyExtension]
+	}
 	return f, ok
 }

@@ -14,6 +14,7 @@ import (
 	cachememory "github.com/setpointhq/setpoint/cache/memory"
 	"github.com/setpointhq/setpoint/format"
 	"github.com/setpointhq/setpoint/format/json"
+	"github.com/setpointhq/setpoint/format/text"
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/rest"
 	"github.com/setpointhq/setpoint/server"
@@ -37,6 +38,7 @@ func Drivers() *server.Drivers {
 	d.Formats.Add("json", func() format.Format { return json.New() })
 	addYAML(d)
 	addTOML(d)
+	d.Formats.Add("text", func() format.Format { return text.New() })
 
 	d.Protocols.Add(rest.Name, func() protocol.Driver { return new(rest.Settings) })
 	return d
