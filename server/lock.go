@@ -23,7 +23,7 @@ func lockDataDir(s *Settings) (*os.File, error) {
 		return nil, refuse(err)
 	}
 	if err := lockFile(f); err != nil {
-		f.Close()
+		_ = f.Close() // the error that counts is there already
 		if errors.Is(err, errLocked) {
 			err = errors.New("another process uses it; stop that one, or give this one a data_dir of its own")
 		}

@@ -89,7 +89,7 @@ func (m *metrics) ObserveRequest(protocol, op, code string, took time.Duration) 
 			return
 		}
 	}
-	if m.count.Add(1) > maxSeries {
+	if m.count.Load() >= maxSeries || m.count.Add(1) > maxSeries {
 		key = requestSeries{protocol: "other", op: "other", code: "other"}
 	}
 	o := m.requests.WithLabelValues(key.protocol, key.op, key.code)

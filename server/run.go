@@ -71,8 +71,8 @@ type node struct {
 
 // closer ends one part and waits for it.
 type closer struct {
-	name  string
-	close func() error
+	name string
+	end  func() error
 }
 
 // Run runs a node until ctx ends, then lets it come to rest: watchers are told,
@@ -164,7 +164,7 @@ func (n *node) close() error {
 	}
 	var errs []error
 	for i := len(n.closers) - 1; i >= 0; i-- {
-		if err := n.closers[i].close(); err != nil {
+		if err := n.closers[i].end(); err != nil {
 			errs = append(errs, fmt.Errorf("close %s: %w", n.closers[i].name, err))
 		}
 	}
@@ -172,8 +172,8 @@ func (n *node) close() error {
 }
 
 // onClose remembers how to end a part.
-func (n *node) onClose(name string, close func() error) {
-	n.closers = append(n.closers, closer{name, close})
+func (n *node) onClose(name string, end func() error) {
+	n.closers = append(n.closers, closer{name, end})
 }
 
 // background runs a part until the node is closed. A part that ends before is

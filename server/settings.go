@@ -138,7 +138,7 @@ func (s *Settings) Defaults() {
 		Shutdown:      ShutdownSettings{Grace: 15 * time.Second},
 		drivers:       d,
 	}
-	for _, name := range []string{"json", "yaml", "toml"} {
+	for _, name := range []string{"json", "yaml", "toml", "text"} {
 		if _, err := d.Formats.Get(name); err == nil {
 			s.Formats = append(s.Formats, name)
 		}

@@ -1,0 +1,52 @@
+package server
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/setpointhq/setpoint/protocol"
+)
+
+func TestReadinessTellsWhatDoesNotHold(t *testing.T) {
+	var s state
+	view := "it is being loaded"
+	h := health{checks: []check{{"state", s.holds}, {"view", func() string { return view }}}}
+	var mux protocol.Mux
+	h.register(mux.Handle)
+	type answer struct {
+		Status int
+		Body   string
+	}
+	ask := func(path string) answer {
+		w := httptest.NewRecorder()
+		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		return answer{w.Code, w.Body.String()}
+	}
+	for _, step := range []struct {
+		name  string
+		state int32
+		view  string
+		path  string
+		want  answer
+	}{
+		{"starting", starting, view, "/readyz", answer{503, "not ready: the node is starting\n"}},
+		{"starting, alive", starting, view, "/livez", answer{200, "ok\n"}},
+		{"starting, verbose", starting, view, "/readyz?verbose", answer{503, "not ok state: the node is starting\nnot ok view: it is being loaded\nnot ready: the node is starting\n"}},
+		{"serving, view lost", serving, view, "/readyz?verbose", answer{503, "ok state\nnot ok view: it is being loaded\nnot ready: it is being loaded\n"}},
+		{"serving", serving, "", "/readyz", answer{200, "ready\n"}},
+		{"serving, verbose", serving, "", "/readyz?verbose", answer{200, "ok state\nok view\nready\n"}},
+		{"draining", draining, "", "/readyz", answer{503, "not ready: the node is shutting down\n"}},
+		{"draining, alive", draining, "", "/livez", answer{200, "ok\n"}},
+	} {
+		t.Run(step.name, func(t *testing.T) {
+			s.Store(step.state)
+			view = step.view
+			if diff := cmp.Diff(step.want, ask(step.path)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
