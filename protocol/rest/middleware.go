@@ -23,7 +23,7 @@ const ok = "ok"
 var (
 	noSniffHeaders    = []string{"nosniff"}
 	noReferrerHeaders = []string{"no-referrer"}
-	noFramesHeaders   = []string{"default-src 'none'; frame-ancestors 'none'; sandbox"}
+	noFramesHeaders   = []string{"default-src 'none'; sandbox"}
 	noStoreHeaders    = []string{"no-store"}
 )
 
@@ -34,7 +34,6 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Request-Id"] = id
 	h["X-Content-Type-Options"] = noSniffHeaders
-	h["Referrer-Policy"] = noReferrerHeaders
 	h["Content-Security-Policy"] = noFramesHeaders
 	h["Cache-Control"] = noStoreHeaders
 
@@ -60,7 +59,7 @@ func (a *api) admit(ctx context.Context, r *http.Request, address string) (conte
 	if err := a.origin.Check(r); err != nil {
 		return ctx, config.Errorf(config.Denied, "", "", "the request comes from another web site")
 	}
-	if a.public[r.Method+" "+r.URL.Path] {
+	if a.public[r.URL.Path] == r.Method {
 		return ctx, nil
 	}
 	given, err := credentials(r.Header, address)

@@ -17,7 +17,7 @@ import (
 // mount registers every route, and builds the description of them.
 func (a *api) mount() {
 	installErrorModel()
-	a.mux, a.public = http.NewServeMux(), map[string]bool{}
+	a.mux, a.public = http.NewServeMux(), map[string]string{}
 	into := &registrar{api: a}
 	described := humago.New(into, describedConfig())
 	a.spec = described.OpenAPI()
@@ -33,7 +33,7 @@ func (a *api) mount() {
 			a.spec.AddOperation(&op)
 		}
 		if route.Public {
-			a.public[route.Method+" "+route.Pattern] = true
+			a.public[route.Pattern] = route.Method
 		}
 	}
 	a.mux.HandleFunc("/", a.fallback)

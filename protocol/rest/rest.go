@@ -38,7 +38,7 @@ type api struct {
 	origin    *http.CrossOriginProtection
 
 	mux        *http.ServeMux
-	public     map[string]bool // "METHOD /path" of routes that need no identity
+	public     map[string]string // the method of each path that needs no identity
 	spec       *huma.OpenAPI
 	compressor *compressor // nil: compression is off
 	fragments  *fragments
