@@ -88,8 +88,8 @@ generate: ## Generate what is generated: references, schemas, code
 	$(GO_STATIC) generate ./...
 
 .PHONY: bench
-bench: ## Run the benchmark programs, each beside its floor (BENCHARGS=…)
-	$(GO_STATIC) run ./bench $(BENCHARGS)
+bench: build ## Measure a server, each figure beside its floor (BENCHARGS=…)
+	$(BINARY) bench $(BENCHARGS)
 
 .PHONY: microbench
 microbench: ## Run the benchmark functions of all packages

@@ -5,7 +5,7 @@ package benchmark
 import (
 	"context"
 	"encoding/json"
-	"fmt"
+	"errors"
 	"os"
 	"os/exec"
 	"strings"
@@ -130,9 +130,10 @@ func (e Env) serve(ctx context.Context, cmd *cobra.Command, dir string, ready fu
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var password config.Secret
+	var unheard error
 	err = server.Run(ctx, settings, server.Options{
 		Version: e.Version, Log: server.NewLog(cmd.ErrOrStderr(), settings.Log),
 		AdminPassword: func(p config.Secret) error {
@@ -141,16 +142,10 @@ func (e Env) serve(ctx context.Context, cmd *cobra.Command, dir string, ready fu
 		},
 		Ready: func(s server.Started) {
 			node := bench.Node{URL: s.URL, Admin: s.Admin, Fingerprint: s.Fingerprint, Username: "admin", Password: password.Reveal()}
-			if err := ready(node); err != nil {
-				cancel(fmt.Errorf("tell that the server is ready: %w", err))
+			if unheard = ready(node); unheard != nil {
+				cancel()
 			}
 		},
 	})
-	if err != nil {
-		return err
-	}
-	if cause := context.Cause(ctx); cause != ctx.Err() { //nolint:errorlint // whether there is another cause than the end itself
-		return cause
-	}
-	return nil
+	return errors.Join(err, unheard)
 }

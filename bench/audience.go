@@ -1,0 +1,179 @@
+package bench
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	largestEvent = 1 << 20
+	// wavePatience is how long an event may take to reach the last subscriber.
+	wavePatience = 30 * time.Second
+)
+
+// audience is many subscribers with a connection each. It measures when each
+// has the whole of an event.
+type audience struct {
+	conns   connections
+	wave    atomic.Pointer[wave]
+	running sync.WaitGroup
+	failed  chan error // holds the first subscriber's that lost its stream
+	over    atomic.Bool
+}
+
+// wave is one event on its way to everybody.
+type wave struct {
+	mark    []byte
+	start   time.Time
+	took    []time.Duration // by subscriber; 0 for not yet
+	missing atomic.Int64
+	done    chan struct{}
+}
+
+// gather opens n subscriptions with the same request and returns when each has
+// been told that it is current.
+func gather(ctx context.Context, s server, request []byte, n int) (*audience, error) {
+	a := &audience{conns: make(connections, n), failed: make(chan error, 1)}
+	err := atOnce(ctx, n, dialing, func(ctx context.Context, i int) error {
+		c, err := s.dial(ctx)
+		if err != nil {
+			return err
+		}
+		a.conns[i] = c
+		ready := make(chan error, 1)
+		a.running.Go(func() { a.listen(i, request, ready) })
+		select {
+		case err := <-ready:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	})
+	if err != nil {
+		a.close()
+		return nil, fmt.Errorf("subscribe: %w", err)
+	}
+	return a, nil
+}
+
+// close ends all subscriptions and waits for them.
+func (a *audience) close() {
+	a.over.Store(true)
+	a.conns.close()
+	a.running.Wait()
+}
+
+// listen is one subscriber. ready is told once, when it is current or when it
+// never will be.
+func (a *audience) listen(i int, request []byte, ready chan<- error) {
+	c := a.conns[i]
+	l := listener{}
+	err := func() error {
+		_ = c.SetDeadline(time.Now().Add(patience)) // a connection that is gone fails by itself
+		if _, err := c.Write(request); err != nil {
+			return err
+		}
+		head, err := c.in.head()
+		if err != nil {
+			return err
+		}
+		if head.status != 200 || !head.chunked {
+			return c.unexpected(head)
+		}
+		return c.in.body(head, func(piece []byte) error {
+			return l.take(piece, func(event []byte) {
+				if !l.current && bytes.HasPrefix(event, []byte(current)) {
+					l.current = true
+					_ = c.SetDeadline(time.Time{})
+					ready <- nil
+				}
+				a.hear(i, event)
+			})
+		})
+	}()
+	switch {
+	case err == nil:
+		err = errors.New("the server ended the stream")
+	case !l.current:
+		ready <- err
+		return
+	}
+	if a.over.Load() {
+		return
+	}
+	select {
+	case a.failed <- fmt.Errorf("subscriber %d: %w", i, err):
+	default: // one is enough
+	}
+}
+
+// hear notes when a subscriber has the event of the wave.
+func (a *audience) hear(i int, event []byte) {
+	w := a.wave.Load()
+	if w == nil || w.took[i] != 0 || !bytes.Contains(event, w.mark) {
+		return
+	}
+	w.took[i] = time.Since(w.start)
+	if w.missing.Add(-1) == 0 {
+		close(w.done)
+	}
+}
+
+// send publishes by calling publish, and returns how long it took until each
+// subscriber had the event that holds mark.
+func (a *audience) send(ctx context.Context, mark string, publish func() error) ([]time.Duration, error) {
+	w := &wave{mark: []byte(mark), took: make([]time.Duration, len(a.conns)), done: make(chan struct{})}
+	w.missing.Store(int64(len(a.conns)))
+	w.start = time.Now()
+	a.wave.Store(w)
+	if err := publish(); err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	late := time.NewTimer(wavePatience)
+	defer late.Stop()
+	select {
+	case <-w.done:
+		return w.took, nil
+	case err := <-a.failed:
+		return nil, err
+	case <-late.C:
+		return nil, fmt.Errorf("%d of %d subscribers did not have %s after %s", w.missing.Load(), len(a.conns), mark, wavePatience)
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+// listener puts Server-Sent Events together from the pieces of a body.
+type listener struct {
+	part    []byte // of an event that has no end yet
+	current bool
+}
+
+// take hands on each event that the piece completes. An event is good until
+// heard returns.
+func (l *listener) take(piece []byte, heard func(event []byte)) error {
+	end := []byte("\n\n")
+	text := piece
+	if len(l.part) > 0 {
+		l.part = append(l.part, piece...)
+		text = l.part
+	}
+	for {
+		event, rest, found := bytes.Cut(text, end)
+		if !found {
+			break
+		}
+		heard(event)
+		text = rest
+	}
+	if len(text) > largestEvent {
+		return fmt.Errorf("an event of more than %d bytes", largestEvent)
+	}
+	l.part = append(l.part[:0], text...)
+	return nil
+}

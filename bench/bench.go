@@ -1,0 +1,169 @@
+// Package bench measures a Setpoint server: reading, publishing and fanning out,
+// each beside its floor, which is the least that has to be done for the same
+// effect: a bare TLS handler that writes the same bytes, the engine's bare
+// transaction, a bare TLS write to as many sockets. Server and floors take turns
+// in short rounds on the same machine, so that the machine's moods meet both.
+//
+// Server and floors are processes of their own; the load comes from this one.
+// It is no part of the server, and the server must not need it.
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/setpointhq/setpoint/client"
+)
+
+// Scenarios lists what can be measured, in the order in which it is.
+func Scenarios() []string {
+	return []string{scenarioRead, scenarioNotModified, scenarioPublish, scenarioWatch, scenarioEtcd}
+}
+
+const (
+	scenarioRead        = "read"
+	scenarioNotModified = "not-modified"
+	scenarioPublish     = "publish"
+	scenarioWatch       = "watch"
+	scenarioEtcd        = "etcd"
+)
+
+// Options say what to measure, and how.
+type Options struct {
+	// Program runs this same program as a child, with the arguments given:
+	// "bench floor NAME" must call Floor, "bench server" must call Serve.
+	Program func(ctx context.Context, args ...string) *exec.Cmd
+	// Server is a running server to measure; nil starts one for the purpose.
+	Server *client.Options
+	// Admin is the base URL of that server's admin port, for profiles.
+	Admin string
+	// Log takes progress and what children print.
+	Log io.Writer
+	// Dir is where server and floors keep their data for the time, on the
+	// filesystem whose fsync is to be measured.
+	Dir string
+	// ProfileDir is where CPU profiles of the server are written; "" for none.
+	ProfileDir string
+
+	Scenarios   []string      // of Scenarios
+	Rounds      int           // of each subject in a scenario
+	Duration    time.Duration // of a round
+	Connections int           // that read
+	Writers     int           // that publish, each its own config
+	Subscribers int           // that watch
+	Publishes   int           // to the subscribers, in a round
+}
+
+// Defaults fills what is measured and how.
+func (o *Options) Defaults() {
+	o.Scenarios = Scenarios()
+	o.Dir = filepath.Join("data", "bench")
+	o.Rounds, o.Duration = 5, 3*time.Second
+	o.Connections, o.Writers = 64, 64
+	o.Subscribers, o.Publishes = 5000, 20
+}
+
+// Validate refuses what cannot be measured.
+func (o *Options) Validate() error {
+	var errs []error
+	bounds := func(flag string, value, least, most int) {
+		if value < least || value > most {
+			errs = append(errs, fmt.Errorf("%s must be from %d to %d, is %d", flag, least, most, value))
+		}
+	}
+	bounds("rounds", o.Rounds, 1, 100)
+	bounds("connections", o.Connections, 1, 10_000)
+	bounds("writers", o.Writers, 1, 1_000)
+	bounds("subscribers", o.Subscribers, 1, 100_000)
+	bounds("publishes", o.Publishes, 1, 10_000)
+	if o.Duration < 10*time.Millisecond || o.Duration > 10*time.Minute {
+		errs = append(errs, fmt.Errorf("duration must be from 10ms to 10m, is %s", o.Duration))
+	}
+	if len(o.Scenarios) == 0 {
+		errs = append(errs, errors.New("no scenario to measure"))
+	}
+	for _, s := range o.Scenarios {
+		if !slices.Contains(Scenarios(), s) {
+			errs = append(errs, fmt.Errorf("there is no scenario %q; there are: %s", s, strings.Join(Scenarios(), ", ")))
+		}
+	}
+	if o.ProfileDir != "" && o.Server != nil && o.Admin == "" {
+		errs = append(errs, errors.New("profiles of a running server come from its admin port; say where that is"))
+	}
+	return errors.Join(errs...)
+}
+
+// files is how many files must be open at a time, in this process at most.
+func (o *Options) files() int {
+	const others = 256
+	n := 4 * max(o.Connections, o.Writers)
+	if slices.Contains(o.Scenarios, scenarioWatch) {
+		n = max(n, 2*o.Subscribers)
+	}
+	return n + others
+}
+
+func (o *Options) note(format string, args ...any) {
+	_, _ = fmt.Fprintf(o.Log, format+"\n", args...) // progress that cannot be shown is not missed
+}
+
+// run is one run of the benchmarks.
+type run struct {
+	*Options
+	dir    string // of this run's data
+	target *target
+}
+
+// Run measures and reports. It leaves nothing behind: the server that it
+// started is gone, and a running one no longer has its tenant.
+func Run(ctx context.Context, o Options) (_ *Report, err error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	if err := needFiles(o.files()); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	r := &run{Options: &o}
+	if r.dir, err = os.MkdirTemp(o.Dir, "run-"); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(r.dir)) }()
+	machine, err := describe(r.dir)
+	if err != nil {
+		return nil, err
+	}
+	if r.target, err = r.open(ctx); err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.target.close()) }()
+	report := &Report{
+		Time: time.Now().UTC(), Machine: machine, Server: r.target.version, Endpoint: r.target.server.addr,
+		Rounds: o.Rounds, Seconds: o.Duration.Seconds(),
+	}
+	measure := map[string]func(context.Context) ([]Result, error){
+		scenarioRead: r.read, scenarioNotModified: r.notModified, scenarioPublish: r.publish,
+		scenarioWatch: r.watch, scenarioEtcd: r.etcd,
+	}
+	for _, name := range Scenarios() {
+		if !slices.Contains(o.Scenarios, name) {
+			continue
+		}
+		results, err := measure[name](ctx)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		report.Results = append(report.Results, results...)
+	}
+	return report, nil
+}

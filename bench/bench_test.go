@@ -1,0 +1,90 @@
+package bench
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/setpointhq/setpoint/client"
+)
+
+func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
+	node, stop, err := startNode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stop()
+	o := options(t)
+	o.Server = node.options()
+	o.Rounds, o.Duration = 2, 50*time.Millisecond
+	o.Connections, o.Writers, o.Subscribers, o.Publishes = 4, 4, 10, 3
+	report, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, result := range report.Results {
+		for _, row := range result.Rows {
+			got = append(got, result.Scenario+": "+row.Subject)
+			if row.Ops == 0 || row.Rate <= 0 || row.Latency.P50 <= 0 || row.Latency.Max < row.Latency.P50 || len(row.RoundRates) != o.Rounds {
+				t.Errorf("%s: %s: not measured: %+v", result.Title, row.Subject, row)
+			}
+			if fanout := result.Scenario == scenarioWatch; fanout != (row.Last != nil) || fanout && row.Ops != int64(o.Rounds*o.Publishes*o.Subscribers) {
+				t.Errorf("%s: %s: want each subscriber to have each event once: %+v", result.Title, row.Subject, row)
+			}
+		}
+	}
+	want := []string{
+		"read: setpoint", "read: bare handler", "read: setpoint", "read: bare handler",
+		"not-modified: setpoint", "not-modified: bare handler", "not-modified: setpoint", "not-modified: bare handler",
+		"publish: setpoint", "publish: engine's bare transaction", "publish: setpoint", "publish: engine's bare transaction",
+		"watch: setpoint", "watch: bare TLS write",
+		"etcd: setpoint GET", "etcd: etcd get, serializable", "etcd: etcd get, linearizable", "etcd: setpoint publish", "etcd: etcd put",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("measured (-want +got):\n%s", diff)
+	}
+	left, err := os.ReadDir(o.Dir)
+	if err != nil || len(left) > 0 {
+		t.Errorf("want nothing left in the data folder, got %v, %v", left, err)
+	}
+	c, err := client.New(*o.Server)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for tenant, err := range c.Tenants(t.Context()) {
+		t.Errorf("want no tenant left, got %s, %v", tenant.Name, err)
+	}
+	checkOutput(t, report)
+}
+
+// checkOutput renders a report both ways.
+func checkOutput(t *testing.T, report *Report) {
+	t.Helper()
+	var table bytes.Buffer
+	if err := report.Write(&table); err != nil {
+		t.Error(err)
+	}
+	for _, text := range []string{"bare handler", "SETPOINT IS", "SETPOINT'S P99", "fsync"} {
+		if !strings.Contains(table.String(), text) {
+			t.Errorf("want %q in the table:\n%s", text, table.String())
+		}
+	}
+	text, err := json.Marshal(report)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var again Report
+	if err := json.Unmarshal(text, &again); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(*report, again); diff != "" {
+		t.Errorf("report after JSON (-want +got):\n%s", diff)
+	}
+}

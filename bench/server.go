@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+
+	"github.com/setpointhq/setpoint/client"
+	"github.com/setpointhq/setpoint/config"
+)
+
+// ServerCommand is the first argument of a process that is to be a server.
+const ServerCommand = "server"
+
+// Node is how to reach a server as its administrator. It is only ever said by a
+// child to its parent.
+type Node struct {
+	URL         string `json:"url"`
+	Admin       string `json:"admin"` // base URL of the admin port
+	Fingerprint string `json:"fingerprint"`
+	Username    string `json:"username"`
+	Password    string `json:"password"`
+}
+
+func (n Node) options() *client.Options {
+	return &client.Options{
+		Endpoints: []string{n.URL}, TLS: client.TLS{Fingerprint: n.Fingerprint},
+		Username: n.Username, Password: config.NewSecret(n.Password),
+	}
+}
+
+// serverSetup says where a server is to keep its data.
+type serverSetup struct {
+	Dir string `json:"dir"`
+}
+
+// serverProcess is a server that was started to be measured.
+type serverProcess struct {
+	*process
+	node Node
+}
+
+func (r *run) startServer(ctx context.Context) (*serverProcess, error) {
+	s := &serverProcess{}
+	var err error
+	s.process, err = r.start(ctx, []string{ServerCommand}, serverSetup{Dir: filepath.Join(r.dir, "server")}, &s.node)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Serve is the process of a server that is to be measured. run keeps a server
+// in the directory until its ctx ends, and calls ready once it serves. Serve
+// returns when run has; a read of in may then still be under way, which only
+// the end of in, or of the process, ends.
+func Serve(ctx context.Context, in io.Reader, out io.Writer, run func(ctx context.Context, dir string, ready func(Node) error) error) error {
+	t := newTalk(in, out)
+	var setup serverSetup
+	if err := t.hear(&setup); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() { cancel(t.end()) }()
+	err := run(ctx, setup.Dir, func(n Node) error { return t.say(n) })
+	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(err, cause)
+	}
+	return err
+}
