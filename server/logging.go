@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"slices"
@@ -18,13 +19,14 @@ type LogSettings struct {
 }
 
 func (s LogSettings) validate() error {
+	var errs []error
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, s.Level) {
-		return config.Errorf(config.Invalid, "settings", "log.level", "%q is none of debug, info, warn, error", s.Level)
+		errs = append(errs, config.Errorf(config.Invalid, "settings", "log.level", "%q is none of debug, info, warn, error", s.Level))
 	}
 	if s.Format != "text" && s.Format != "json" {
-		return config.Errorf(config.Invalid, "settings", "log.format", "%q is neither text nor json", s.Format)
+		errs = append(errs, config.Errorf(config.Invalid, "settings", "log.format", "%q is neither text nor json", s.Format))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // NewLog makes the node's logger. Every line that is logged with the context of

@@ -87,4 +87,3 @@ func BenchmarkObserveRequest(b *testing.B) {
 		}
 	})
 }
-

@@ -116,11 +116,6 @@ func foreignVariable(name string) bool {
 // redacted.
 func (s *Settings) Print(w io.Writer) error { return s.loaded.Print(w) }
 
-// Reference writes what can be set as Markdown.
-func Reference(w io.Writer, drivers *Drivers) error {
-	return settings.Reference(w, &Settings{drivers: drivers})
-}
-
 // Defaults fills every field.
 func (s *Settings) Defaults() {
 	d := s.drivers
