@@ -53,6 +53,7 @@ func (e Env) settings() *cobra.Command {
 			Short: "Print what can be set, as Markdown",
 			Args:  cobra.NoArgs,
 			RunE: func(cmd *cobra.Command, _ []string) error {
+				fmt.Fprintln(cmd.OutOrStdout(), "# Settings")
 				return server.Reference(cmd.OutOrStdout(), e.Drivers)
 			},
 		},
