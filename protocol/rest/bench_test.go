@@ -211,14 +211,13 @@ type streamSink struct {
 	header  http.Header
 	seen    *sync.WaitGroup
 	want    []byte
-	started bool
 }
 
 func (s *streamSink) Header() http.Header { return s.header }
 func (s *streamSink) WriteHeader(int)     {}
 func (s *streamSink) FlushError() error   { return nil }
 func (s *streamSink) Write(b []byte) (int, error) {
-	if bytes.Contains(b, s.want) || bytes.HasPrefix(b, []byte("event: current")) {
+	if bytes.Contains(b, s.want) || bytes.Contains(b, []byte("event: current")) {
 		s.seen.Done()
 	}
 	return len(b), nil

@@ -29,9 +29,8 @@ func (s *watching) stream() error {
 	}
 	heartbeat := time.NewTimer(s.api.settings.Heartbeat)
 	defer heartbeat.Stop()
-	announced := false
 	for {
-		sent, alive := s.pass(&announced)
+		sent, alive := s.pass()
 		if !alive {
 			return nil
 		}
@@ -57,27 +56,23 @@ func (s *watching) stream() error {
 	}
 }
 
-// pass sends everything that is new, and "current" once after each snapshot.
-// alive is false if the stream is at its end.
-func (s *watching) pass(announced *bool) (sent, alive bool) {
-	for {
-		started := time.Now()
-		d, more, err := s.watch.Next()
-		if err != nil {
-			s.sendError(err)
-			return true, false
-		}
-		if !more {
-			break
-		}
-		s.last = d.Revision
-		if d.Reset {
-			*announced = false
-		} else if len(d.Changes) == 0 {
-			continue
-		}
-		out := s.output()
-		out.text("event: changes\nid: ", string(d.Revision), "\ndata: ")
+// pass sends everything that is new, in one event, and behind a snapshot, or the
+// first that there is after resuming, the one that says so. alive is false if
+// the stream is at its end.
+func (s *watching) pass() (sent, alive bool) {
+	started := time.Now()
+	d, more, err := s.watch.Next()
+	if err != nil {
+		s.sendError(err)
+		return true, false
+	}
+	if !more {
+		return false, true
+	}
+	out := s.output()
+	revision := string(d.Revision)
+	if d.Reset || len(d.Changes) > 0 {
+		out.text("event: changes\nid: ", revision, "\ndata: ")
 		if err := s.delivery(out, d, ""); err != nil {
 			// The event has no end yet, so clients drop what they have of it. They
 			// come back, and go on from the last one.
@@ -86,20 +81,13 @@ func (s *watching) pass(announced *bool) (sent, alive bool) {
 			return true, false
 		}
 		out.text("\n\n")
-		alive, n := s.finish(out)
-		if !alive {
-			return true, false
-		}
-		s.api.observer.ObserveDelivery(Name, int(n), time.Since(started))
-		sent = true
 	}
-	if *announced {
-		return sent, true
+	if d.Current {
+		out.text("event: current\nid: ", revision, "\ndata: {\"revision\":\"", revision, "\"}\n\n")
 	}
-	*announced = true
-	return true, s.send(func(out *output) {
-		out.text("event: current\nid: ", string(s.last), "\ndata: {\"revision\":\"", string(s.last), "\"}\n\n")
-	})
+	alive, n := s.finish(out)
+	s.api.observer.ObserveDelivery(Name, int(n), time.Since(started))
+	return true, alive
 }
 
 // hello tells the client how long to wait before it reconnects, a different

@@ -30,7 +30,6 @@ type watching struct {
 	r       *http.Request
 	watch   *center.Watch
 	wake    chan struct{} // has room for one: to be woken twice is to be woken
-	last    config.Token  // up to here the client knows everything
 	sort    fragmentSort
 	control *http.ResponseController
 	opened  time.Time
@@ -56,7 +55,7 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request) error {
 	defer a.leave()
 
 	s := &watching{
-		api: a, w: w, r: r, wake: make(chan struct{}, 1), last: request.After, sort: sort,
+		api: a, w: w, r: r, wake: make(chan struct{}, 1), sort: sort,
 		control: http.NewResponseController(w), opened: opened,
 	}
 	s.watch, err = a.center.Watch(r.Context(), request, s.notify)
@@ -161,9 +160,6 @@ func (s *watching) poll(wait time.Duration) error {
 			return err
 		case more && (d.Reset || len(d.Changes) > 0):
 			return s.answer(d)
-		case more:
-			s.last = d.Revision
-			continue
 		}
 		select {
 		case <-s.wake:
@@ -174,7 +170,7 @@ func (s *watching) poll(wait time.Duration) error {
 		case <-s.r.Context().Done():
 			return nil // the client is gone
 		}
-		s.w.Header().Set("Setpoint-Revision", string(s.last))
+		s.w.Header().Set("Setpoint-Revision", string(s.watch.Revision()))
 		s.w.WriteHeader(http.StatusNotModified)
 		return nil
 	}
