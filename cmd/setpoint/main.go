@@ -31,24 +31,26 @@ func run() int {
 	// A second signal ends the process at once.
 	defer context.AfterFunc(ctx, stop)()
 
+	env := cli.System(version)
+	return cli.Run(ctx, root(env, node.Program(os.Args[0])))
+}
+
+// root makes the program's commands; program is how people call it.
+func root(env cli.Env, program string) *cobra.Command {
 	// Drivers of your own go here: drivers.Stores.Add(…).
 	drivers := standard.Drivers()
 
-	env := cli.System(version)
-	root := cli.Root(env)
-	root.AddGroup(&cobra.Group{ID: "server", Title: "Server:"})
-	for _, c := range node.Commands(node.Env{
-		Drivers: drivers, Environ: os.Environ(), Program: node.Program(os.Args[0]), Version: version,
-	}) {
-		c.GroupID = "server"
-		root.AddCommand(c)
-	}
-	measure := benchmark.Command(benchmark.Env{
-		Drivers: drivers, Version: version,
+	all := cli.Root(env)
+	all.AddGroup(&cobra.Group{ID: "server", Title: "Server:"})
+	commands := node.Commands(node.Env{Drivers: drivers, Environ: env.Environ, Program: program, Version: env.Version})
+	commands = append(commands, benchmark.Command(benchmark.Env{
+		Drivers: drivers, Version: env.Version,
 		Connect: func(cmd *cobra.Command) (client.Options, error) { return cli.ClientOptions(cmd, env) },
-	})
-	measure.GroupID = "server"
-	root.AddCommand(measure)
-	// Commands of your own go here: root.AddCommand(…).
-	return cli.Run(ctx, root)
+	}))
+	// Commands of your own go here: commands = append(commands, …).
+	for _, c := range commands {
+		c.GroupID = "server"
+	}
+	all.AddCommand(commands...)
+	return all
 }

@@ -35,7 +35,7 @@ func (l leakless) Run() int {
 }
 
 // TestScripts runs each script with a server of its own. Scripts know it by
-// $ENDPOINT, $FINGERPRINT and $PASSWORD, that of admin.
+// $ENDPOINT, $FINGERPRINT, $CERT and $PASSWORD, that of admin.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -59,6 +59,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("ENDPOINT", endpoint)
 			env.Setenv("FINGERPRINT", fingerprint)
 			env.Setenv("PASSWORD", password)
+			env.Setenv("CERT", filepath.Join(dir, "data", "tls", "cert.pem"))
 			env.Setenv("XDG_CONFIG_HOME", filepath.Join(env.WorkDir, ".config"))
 			env.Setenv("TZ", "UTC")
 			env.Setenv("GORACE", "atexit_sleep_ms=0") // else each command of a race-detecting build takes a second

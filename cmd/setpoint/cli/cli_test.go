@@ -102,10 +102,10 @@ func TestOutputFormats(t *testing.T) {
 func TestErrorsDoNotDriveTheTerminal(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusUnprocessableEntity)
-		w.Write([]byte(`{"code":"invalid","detail":"a\u001b[2J","problems":[{"line":1,"column":2,"severity":"error","message":"m\u001b]0;x\u0007","excerpt":"1 | a\n  | ^","hint":"h"}]}`))
+		w.Write([]byte(`{"code":"invalid","path":"a\u001b[2J","detail":"d","problems":[{"line":1,"column":2,"severity":"error","message":"m\u001b]0;x\u0007","excerpt":"1 | a\n  | ^","hint":"h"}]}`))
 	})
 	got := run(t, h, "tenant", "create", "acme")
-	want := result{exitInvalid, "", "setpoint: invalid: a\uFFFD[2J\nerror: 1:2: m\uFFFD]0;x\uFFFD\n  1 | a\n    | ^\n  hint: h\n"}
+	want := result{exitInvalid, "", "setpoint: a\uFFFD[2J: invalid: 1 problem\nerror: 1:2: m\uFFFD]0;x\uFFFD\n  1 | a\n    | ^\n  hint: h\n"}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(result{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

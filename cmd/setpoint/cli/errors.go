@@ -51,11 +51,9 @@ func report(w io.Writer, cmd *cobra.Command, err error) int {
 		fmt.Fprintf(w, "setpoint: %s\nRun '%s --help' for usage.\n", clean(err.Error()), cmd.CommandPath())
 		return exitUsage
 	}
-	fmt.Fprintf(w, "setpoint: %s\n", clean(ran.Error()))
-	var e *config.Error
-	if errors.As(err, &e) {
-		writeProblems(w, placed(e.Problems))
-	}
+	headline, problems := headlineOf(ran)
+	fmt.Fprintf(w, "setpoint: %s\n", clean(headline))
+	writeProblems(w, problems)
 	if hint := hintFor(err); hint != "" {
 		fmt.Fprintln(w, hint)
 	}
@@ -99,6 +97,22 @@ func hintFor(err error) string {
 	default:
 		return ""
 	}
+}
+
+// headlineOf returns the first line to print of an error, and the problems to
+// print below it. What those will say it does not say as well.
+func headlineOf(err error) (string, []config.Problem) {
+	var e *config.Error
+	if !errors.As(err, &e) {
+		return err.Error(), nil
+	}
+	problems := placed(e.Problems)
+	if len(problems) == 0 {
+		return err.Error(), nil
+	}
+	short := *e
+	short.Err = errors.New(count(len(problems), "problem"))
+	return short.Error(), problems
 }
 
 // placed drops a lone problem without a place: the error's text says it all.

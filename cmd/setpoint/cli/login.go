@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -106,6 +107,11 @@ func (a *app) loginTarget(all contexts, url string, f loginFlags) (savedContext,
 	}
 	if f.tls != (client.TLS{}) {
 		s.CAFile, s.Fingerprint, s.Insecure = f.tls.CAFile, f.tls.Fingerprint, f.tls.Insecure
+	}
+	if s.CAFile != "" { // it is kept, and later commands run elsewhere
+		if s.CAFile, err = filepath.Abs(s.CAFile); err != nil {
+			return s, err
+		}
 	}
 	s.Endpoint, s.Token = u.String(), ""
 	return s, nil

@@ -121,7 +121,7 @@ func passwordBox(w io.Writer, password config.Secret) {
 		"",
 		"    "+password.Reveal(),
 		"",
-		"Log in with it, and change it: setpoint user password",
+		"Log in with it, and change it: setpoint user passwd",
 	)
 }
 
