@@ -175,7 +175,7 @@ func gated() (*gatedStore, harness.Options) {
 
 func TestNodeIsNotReadyBeforeTheViewHasCaughtUp(t *testing.T) {
 	s, o := gated()
-	o.Settings["admin.addr"] = freeAddr(t)
+	o.Settings["admin.addr"], o.Settings["http.addr"], o.Settings["tls.enabled"] = freeAddr(t), freeAddr(t), "false"
 	started := make(chan *harness.Server)
 	go func() {
 		n, err := harness.Run(o)
@@ -186,8 +186,8 @@ func TestNodeIsNotReadyBeforeTheViewHasCaughtUp(t *testing.T) {
 	}()
 	plain := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	var body string
-	eventually(t, func() bool { // the port opens at some time
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+o.Settings["admin.addr"]+"/readyz?verbose", http.NoBody)
+	eventually(t, func() bool { // the ports open at some time
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+o.Settings["http.addr"]+"/readyz?verbose", http.NoBody)
 		if err != nil {
 			return false
 		}
@@ -203,6 +203,9 @@ func TestNodeIsNotReadyBeforeTheViewHasCaughtUp(t *testing.T) {
 	want := "not ok state: the node is starting\nok store\nnot ok view: it is being loaded\nnot ready: the node is starting\n"
 	if diff := cmp.Diff(want, body); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if status, body := get(t, plain, "http://"+o.Settings["http.addr"]+"/v1/tenants"); status != http.StatusServiceUnavailable || !strings.Contains(body, `"code":"unavailable"`) {
+		t.Errorf("want the API to say that it is not there yet, got %d %q", status, body)
 	}
 	close(s.gate)
 	n := <-started
