@@ -54,6 +54,13 @@ func DecodeRelease(value []byte) (r config.Release, content []byte, inline bool,
 	return r, content, r.Size <= InlineContent, err
 }
 
+// ReleaseContent reads the content alone of what EncodeRelease made: empty if it
+// lies under ContentKey.
+func ReleaseContent(value []byte) ([]byte, error) {
+	_, content, err := unframe(value)
+	return content, err
+}
+
 // EncodeDraft joins a draft with its content.
 func EncodeDraft(d config.Draft) []byte { return frame(Encode(d), d.Content) }
 

@@ -59,7 +59,7 @@ func checked(r *config.Release, key string, value []byte) ([]byte, error) {
 	content := value
 	if section, _ := record.Split(key); section == record.Releases {
 		var err error
-		if _, content, _, err = record.DecodeRelease(value); err != nil {
+		if content, err = record.ReleaseContent(value); err != nil {
 			return nil, config.Errorf(config.Internal, "content", r.Path.String(), "the record of release %d cannot be read", r.Version)
 		}
 	}
