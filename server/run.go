@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -104,6 +105,8 @@ func Run(ctx context.Context, s *Settings, o Options) (err error) {
 	if o.Ready != nil {
 		o.Ready(n.started())
 	}
+	// Loading, and the first password's hash, took memory that is needed no more.
+	debug.FreeOSMemory()
 	select {
 	case err = <-n.fatal:
 		n.log.Error("the node cannot go on", "error", err)
