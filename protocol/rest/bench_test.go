@@ -208,9 +208,9 @@ func BenchmarkPublish(b *testing.B) {
 
 // streamSink is a ResponseWriter in the place of one subscriber's connection.
 type streamSink struct {
-	header  http.Header
-	seen    *sync.WaitGroup
-	want    []byte
+	header http.Header
+	seen   *sync.WaitGroup
+	want   []byte
 }
 
 func (s *streamSink) Header() http.Header { return s.header }

@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -153,7 +154,23 @@ func (a *api) contentHeaders(h http.Header, release *config.Release, etag string
 		h["Setpoint-Revision"] = v[4:5:5]
 	}
 	h["Cache-Control"] = revalidateHeaders
-	h["Vary"] = varyHeaders
+	if release.Size >= minCompressed {
+		h["Vary"] = varyHeaders
+	}
+	if !inert(media) {
+		h["Content-Security-Policy"] = noFramesHeaders
+	}
+}
+
+// inert reports whether no browser runs what is in content of the type, whoever
+// wrote it. Types such as HTML or SVG need a policy that forbids it.
+func inert(media string) bool {
+	media, _, _ = strings.Cut(media, ";")
+	switch media {
+	case "application/json", "application/yaml", "application/toml", "application/octet-stream", "text/plain":
+		return true
+	}
+	return false
 }
 
 func describeReadConfig(_ huma.Registry, op *huma.Operation) {

@@ -25,7 +25,7 @@ func TestRead(t *testing.T) {
 	want := map[string]string{
 		"ETag": `"` + set.Items[0].Digest + `"`, "Setpoint-Version": "1", "Setpoint-Format": "yaml",
 		"Setpoint-Revision": string(set.Revision), "Content-Type": "application/yaml", "Content-Length": "5",
-		"Vary": "Accept-Encoding", "Cache-Control": "private, no-cache", "X-Content-Type-Options": "nosniff",
+		"Vary": "", "Cache-Control": "private, no-cache", "Content-Security-Policy": "", "X-Content-Type-Options": "nosniff",
 	}
 	got := map[string]string{}
 	for k := range want {
@@ -163,6 +163,16 @@ func TestReadFreshness(t *testing.T) {
 				t.Errorf("%s%s: want %d, got %d %s", path, query, want, r.StatusCode, r.body)
 			}
 		}
+	}
+}
+
+// Content that a browser would run is shown with a policy that forbids it.
+func TestActiveContentIsDisarmed(t *testing.T) {
+	a := &api{mediaType: func(string) string { return "image/svg+xml" }}
+	h := http.Header{}
+	a.contentHeaders(h, &config.Release{Format: "xml"}, `"x"`, "")
+	if got := h.Get("Content-Security-Policy"); !strings.Contains(got, "sandbox") {
+		t.Errorf("want a policy, got %v", h)
 	}
 }
 

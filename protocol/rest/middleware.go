@@ -18,8 +18,8 @@ import (
 // ok is the code of requests that succeeded, in measurements.
 const ok = "ok"
 
-// The security headers, the same for every answer. Nothing here is a page, so a
-// browser that is made to show an answer may do nothing with it.
+// The security headers. Nothing here is a page, so a browser that is made to
+// show an answer may do nothing with it.
 var (
 	noSniffHeaders    = []string{"nosniff"}
 	noReferrerHeaders = []string{"no-referrer"}
@@ -34,7 +34,6 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h["X-Request-Id"] = id
 	h["X-Content-Type-Options"] = noSniffHeaders
-	h["Content-Security-Policy"] = noFramesHeaders
 	h["Cache-Control"] = noStoreHeaders
 
 	request := auth.Request{ID: id[0], Address: a.address(r), Agent: r.UserAgent()}
