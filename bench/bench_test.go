@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -62,6 +63,24 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 		t.Errorf("want no tenant left, got %s, %v", tenant.Name, err)
 	}
 	checkOutput(t, report)
+}
+
+func TestMeasuresAServerOfItsOwn(t *testing.T) {
+	o := options(t)
+	o.Rounds, o.Duration, o.Connections = 1, 20*time.Millisecond, 1
+	o.Scenarios = []string{scenarioNotModified}
+	report, err := Run(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range report.Results[0].Rows {
+		if row.Ops == 0 || runtime.GOOS == "linux" && row.RSS == 0 {
+			t.Errorf("not measured: %+v", row)
+		}
+	}
+	if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {
+		t.Errorf("want nothing left in the data folder, got %v, %v", left, err)
+	}
 }
 
 // checkOutput renders a report both ways.
