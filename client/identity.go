@@ -169,7 +169,7 @@ type NewToken struct {
 	User        string        // "" for the caller
 	Description string        //
 	Grants      []Grant       // narrow the token; none for all that its user may do
-	TTL         time.Duration // 0 takes the server's
+	TTL         time.Duration // 0: without end
 }
 
 // CreatedToken is a new token with its secret, which is shown this once.

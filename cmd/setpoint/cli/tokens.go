@@ -68,7 +68,7 @@ func (a *app) tokenCreate() *cobra.Command {
 	cmd.Flags().StringVarP(&n.Description, "description", "d", "", "what it is for")
 	cmd.Flags().StringVar(&role, "role", "", "narrow it to this `ROLE`")
 	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "narrow it to this `PATH`, / for everything; may be given again")
-	cmd.Flags().StringVar(&ttl, "ttl", "", "how `LONG` it lasts: 720h or 30d; the server's default if not given")
+	cmd.Flags().StringVar(&ttl, "ttl", "", "how `LONG` it lasts: 720h or 30d; without end if not given")
 	cmd.MarkFlagsRequiredTogether("role", "scope")
 	return cmd
 }
