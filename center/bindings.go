@@ -118,8 +118,9 @@ func (c *Center) sameBinding(b auth.Binding) (auth.Binding, bool) {
 // DeleteBinding takes a role away again, at once on every node that has caught up.
 func (c *Center) DeleteBinding(ctx context.Context, bindingID string) error {
 	const op = "binding.delete"
-	scope := config.Path{} // of an unknown binding only the whole installation's admin may learn
-	if b, ok := c.directory.binding(bindingID); ok {
+	// Who may not take it away hears the same as who names none.
+	scope := config.Path{}
+	if b, ok := c.directory.binding(bindingID); ok && c.authz.Allowed(auth.FromContext(ctx), auth.GrantRights, b.Scope) {
 		scope = b.Scope
 	}
 	if _, err := c.authorize(ctx, op, auth.GrantRights, scope); err != nil {
