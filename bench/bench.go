@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/client"
+	"github.com/setpointhq/setpoint/config"
 )
 
 // Scenarios lists what can be measured, in the order in which it is.
@@ -126,7 +127,7 @@ type run struct {
 // started is gone, and a running one no longer has its tenant.
 func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	if err := o.Validate(); err != nil {
-		return nil, err
+		return nil, &config.Error{Op: "bench", Kind: config.Invalid, Err: err}
 	}
 	if err := needFiles(o.files()); err != nil {
 		return nil, err

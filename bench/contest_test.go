@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -151,5 +154,29 @@ func TestTellsWhatTheServerAnswered(t *testing.T) {
 	defer two.Close()
 	if err := two.exchange(200); err == nil {
 		t.Error("want an error for an answer that is not 200")
+	}
+}
+
+func TestKeepsProfiles(t *testing.T) {
+	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/debug/pprof/profile" {
+			_, _ = io.WriteString(w, "profile of "+r.FormValue("seconds")+" s")
+			return
+		}
+		http.NotFound(w, r)
+	}))
+	defer admin.Close()
+	dir := filepath.Join(t.TempDir(), "profiles")
+	known := &target{admin: admin.URL}
+	if err := known.profile(t.Context(), dir, "read-"+slug("GET of 1 KiB, HTTP/2"), 2*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "read-get-of-1-kib-http-2.pprof"))
+	if err != nil || string(got) != "profile of 2 s" {
+		t.Errorf("want the profile in its file, got %q, %v", got, err)
+	}
+	known.admin += "/elsewhere"
+	if err := known.profile(t.Context(), dir, "read", time.Second); err == nil || !strings.Contains(err.Error(), "404") {
+		t.Errorf("want an error that tells the answer, got %v", err)
 	}
 }

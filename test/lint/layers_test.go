@@ -80,6 +80,7 @@ var layers = []struct {
 		"validate", "seal", "auth", "auth/basic", "auth/throttle", "audit", "audit/file", "cache", "cache/memory",
 		"protocol", "protocol/rest", "server", library,
 	}},
+	{folder: "bench", allows: []string{"config", "client", "store", library}},
 	{folder: "cmd/setpoint", allows: []string{"config", "client", "server", "standard", library}},
 	{folder: "utils"},
 	{folder: "internal/utils"},
