@@ -48,6 +48,7 @@ func (n *node) open(ctx context.Context) error {
 		Store: n.store, View: n.view, Formats: formats, Directory: directory,
 		Authorizer: authorizer, Passwords: passwords, Limits: n.settings.Limits, Log: n.log.With("part", "center"),
 	})
+	n.background("collector", paceCollector)
 	n.background("view", n.view.Run)
 	n.background("center", n.center.Run)
 	n.measure()

@@ -33,6 +33,8 @@ type watching struct {
 	sort    fragmentSort
 	control *http.ResponseController
 	opened  time.Time
+	// extended is when the deadline of writes was last moved.
+	extended time.Time
 }
 
 func (a *api) watch(w http.ResponseWriter, r *http.Request) error {
@@ -230,8 +232,15 @@ func (s *watching) output() *output {
 	return out
 }
 
+// extend moves the deadline of writes, which only sheds the dead and so need
+// not be exact: to move it for every event was an eighth of a delivery's cost.
 func (s *watching) extend() {
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.api.settings.StreamWriteTimeout)) // not every connection has deadlines
+	now := time.Now()
+	if now.Sub(s.extended) < s.api.settings.StreamWriteTimeout/4 {
+		return
+	}
+	s.extended = now
+	_ = s.control.SetWriteDeadline(now.Add(s.api.settings.StreamWriteTimeout)) // not every connection has deadlines
 }
 
 // watchAnswer describes what delivery writes.

@@ -8,7 +8,6 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -89,11 +88,6 @@ func (e Env) file(given string) string {
 func (e Env) run(ctx context.Context, cmd *cobra.Command, s *server.Settings, o server.Options) error {
 	o.Version = e.Version
 	o.Log = server.NewLog(cmd.ErrOrStderr(), s.Log)
-	pacing, stop := context.WithCancel(ctx)
-	var collector sync.WaitGroup
-	collector.Go(func() { paceCollector(pacing) })
-	defer collector.Wait()
-	defer stop()
 	return server.Run(ctx, s, o)
 }
 

@@ -1,10 +1,10 @@
-package node
+package server
 
 import (
 	"context"
 	"os"
 	"runtime/debug"
-	"runtime/metrics"
+	runtimemetrics "runtime/metrics"
 	"time"
 )
 
@@ -22,18 +22,22 @@ const (
 )
 
 // paceCollector keeps the garbage that is allowed to gather at garbageRoom, or
-// at as much as there is live data, whichever is more, until ctx ends. GOGC in
-// the environment is the operator's own choice and is left alone.
-func paceCollector(ctx context.Context) {
+// at as much as there is live data, whichever is more, until ctx ends; then it
+// puts back what was before, since it is the whole process that it concerns.
+// GOGC in the environment is the operator's own choice and is left alone.
+func paceCollector(ctx context.Context) error {
 	if os.Getenv("GOGC") != "" {
-		return
+		<-ctx.Done()
+		return nil
 	}
 	ticker := time.NewTicker(paceInterval)
 	defer ticker.Stop()
-	sample := []metrics.Sample{{Name: liveHeapMetric}}
+	sample := []runtimemetrics.Sample{{Name: liveHeapMetric}}
+	before := debug.SetGCPercent(leastPercent)
+	defer debug.SetGCPercent(before)
 	current := leastPercent
 	for {
-		metrics.Read(sample)
+		runtimemetrics.Read(sample)
 		if percent := collectorPercent(sample[0].Value.Uint64()); percent != current {
 			debug.SetGCPercent(percent)
 			current = percent
@@ -41,7 +45,7 @@ func paceCollector(ctx context.Context) {
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():
-			return
+			return nil
 		}
 	}
 }
