@@ -16,24 +16,24 @@ import (
 type observer struct {
 	t       testing.TB
 	name    string
+	mu      sync.Mutex
 	served  map[config.Path]client.Change
 	highest map[config.Path]client.Change // of each config, ever; what is deleted included
 	events  int
 	twins   [2]config.Path // always published together, with the same content
-	final   config.Path    // published last of all
-	done    chan struct{}  // closed when final came
-	once    sync.Once
 }
 
-func newObserver(t testing.TB, name string, twins [2]config.Path, final config.Path) *observer {
+func newObserver(t testing.TB, name string, twins [2]config.Path) *observer {
 	return &observer{
-		t: t, name: name, twins: twins, final: final, done: make(chan struct{}),
+		t: t, name: name, twins: twins,
 		served: map[config.Path]client.Change{}, highest: map[config.Path]client.Change{},
 	}
 }
 
 // take applies an event and judges it.
 func (o *observer) take(e client.Event) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.events++
 	if e.Reset {
 		clear(o.served)
@@ -52,9 +52,13 @@ func (o *observer) take(e client.Event) {
 		o.t.Errorf("%s saw half a change set: %s is at version %d, %q; %s at %d, %q",
 			o.name, o.twins[0], one.Version, one.Content, o.twins[1], two.Version, two.Content)
 	}
-	if _, ok := o.served[o.final]; ok {
-		o.once.Do(func() { close(o.done) })
-	}
+}
+
+// knows reports whether the watcher has come to a version of a config.
+func (o *observer) knows(at config.Path, version int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.served[at].Version >= version
 }
 
 func (o *observer) judge(c client.Change) {
@@ -68,21 +72,25 @@ func (o *observer) judge(c client.Change) {
 	}
 }
 
-// wantFinal compares what the watcher knows with what the server serves.
-func (o *observer) wantFinal(want client.Snapshot) {
+// wantState compares what the watcher knows with what the server serves.
+func (o *observer) wantState(want client.Snapshot) {
 	o.t.Helper()
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	var wrong []string
+	there := map[config.Path]bool{}
 	for _, r := range want.Configs {
-		got, ok := o.served[r.Path]
-		if !ok || got.Version != r.Version || string(got.Content) != string(r.Content) {
+		there[r.Path] = true
+		if got := o.served[r.Path]; got.Version != r.Version || string(got.Content) != string(r.Content) {
 			wrong = append(wrong, fmt.Sprintf("%s: want version %d, got %d", r.Path, r.Version, got.Version))
 		}
-		delete(o.served, r.Path)
 	}
 	for p := range o.served {
-		wrong = append(wrong, p.String()+": is not served, but the watcher has it")
+		if !there[p] {
+			wrong = append(wrong, p.String()+": is not served, but the watcher has it")
+		}
 	}
 	if len(wrong) > 0 {
-		o.t.Errorf("%s ends with another state than the server:\n%s", o.name, strings.Join(wrong, "\n"))
+		o.t.Errorf("%s has another state than the server:\n%s", o.name, strings.Join(wrong, "\n"))
 	}
 }

@@ -18,13 +18,12 @@ type scissors struct {
 	net.Listener
 	server string
 	cuts   atomic.Int64
-	sharp  atomic.Bool // whether it cuts
 	all    sync.WaitGroup
 	mu     sync.Mutex
 	open   map[net.Conn]bool
 }
 
-// newScissors begins to listen; it cuts until it is told to rest.
+// newScissors begins to listen and to cut.
 func newScissors(t testing.TB, server string) *scissors {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -32,7 +31,6 @@ func newScissors(t testing.TB, server string) *scissors {
 		t.Fatal(err)
 	}
 	s := &scissors{Listener: l, server: server, open: map[net.Conn]bool{}}
-	s.sharp.Store(true)
 	s.all.Go(s.accept)
 	t.Cleanup(func() {
 		l.Close()
@@ -113,7 +111,7 @@ func (s *scissors) down(client, server net.Conn) bool {
 		}
 		_ = server.SetReadDeadline(time.Now().Add(idle))
 		n, err := server.Read(buf)
-		if left := budget - passed; s.sharp.Load() && n > left {
+		if left := budget - passed; n > left {
 			_, _ = client.Write(buf[:max(left, 0)])
 			return true
 		}
@@ -124,9 +122,7 @@ func (s *scissors) down(client, server net.Conn) bool {
 		var timeout net.Error
 		switch {
 		case errors.As(err, &timeout) && timeout.Timeout():
-			if s.sharp.Load() {
-				return true
-			}
+			return true
 		case err != nil:
 			return false
 		}
