@@ -104,7 +104,7 @@ func stormAttempt(t testing.TB, round, writer, n int) attempt {
 	case 0, 1:
 		add(own)
 	case 2:
-		add(fmt.Sprintf("shared-%d.yaml", writer%4))
+		add(fmt.Sprintf("shared-%d.yaml", writer%16))
 	default:
 		add(own)
 		add(fmt.Sprintf("second-%02d.yaml", writer))

@@ -323,7 +323,7 @@ func TestGuessingIsSlowed(t *testing.T) {
 // TestExpiredToken wants a token to be of use until it ends, and no longer.
 func TestExpiredToken(t *testing.T) {
 	s := start(t)
-	token, err := s.root().CreateToken(t.Context(), client.NewToken{TTL: 2 * time.Second})
+	token, err := s.root().CreateToken(t.Context(), client.NewToken{TTL: 3 * time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}

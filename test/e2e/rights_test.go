@@ -55,7 +55,7 @@ func TestRightsThatEndCutOffWatches(t *testing.T) {
 		"token expired": {config.Unauthenticated,
 			func(t *testing.T, name string) *client.Client {
 				s.program(name, reader)
-				token, err := root.CreateToken(t.Context(), client.NewToken{User: name, TTL: 2 * time.Second})
+				token, err := root.CreateToken(t.Context(), client.NewToken{User: name, TTL: 3 * time.Second})
 				if err != nil {
 					t.Fatal(err)
 				}
