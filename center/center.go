@@ -50,6 +50,7 @@ type Center struct {
 	log       *slog.Logger
 	now       func() time.Time
 	refusals  *refusals
+	turns     *turns
 }
 
 // New makes a Center of its parts.
@@ -60,7 +61,7 @@ func New(o Options) *Center {
 	return &Center{
 		store: o.Store, view: o.View, formats: o.Formats, directory: o.Directory,
 		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now,
-		refusals: newRefusals(),
+		refusals: newRefusals(), turns: newTurns(),
 	}
 }
 

@@ -102,9 +102,16 @@ func (c *Center) release(ctx context.Context, op string, p Publish) (config.Chan
 	if err := c.checkChangeSet(op, p); err != nil {
 		return config.ChangeSet{}, err
 	}
+	paths := slices.Clone(p.withdraw)
 	for i := range p.Items {
 		p.Items[i].digest = digestOf(p.Items[i].Content)
+		paths = append(paths, p.Items[i].Path)
 	}
+	giveBack, err := c.turns.take(ctx, paths)
+	if err != nil {
+		return config.ChangeSet{}, located(op, p.Tenant, err)
+	}
+	defer giveBack()
 	var set config.ChangeSet
 	revision, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
 		b := changeSetBuilder{center: c, snap: snap, op: op, envs: map[config.Path]int{}}

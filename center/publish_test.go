@@ -114,6 +114,27 @@ func race(t *testing.T, n *node, nodes []*node) {
 	}
 }
 
+// TestNobodyStarvesOnACrowdedConfig has many more writers than a publish has
+// tries.
+func TestNobodyStarvesOnACrowdedConfig(t *testing.T) {
+	n := start(t)
+	n.house()
+	var wg sync.WaitGroup
+	for w := range 200 {
+		wg.Go(func() {
+			for i := range 5 {
+				if _, err := n.Publish(n.admin(), one(app, fmt.Sprintf(`"%d, %d"`, w, i))); err != nil {
+					t.Errorf("writer %d: %v", w, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if _, v := n.served(app); v != 1000 {
+		t.Errorf("want version 1000, got %d", v)
+	}
+}
+
 func TestExpectedVersionLetsOneOfManyWin(t *testing.T) {
 	n := start(t)
 	n.house()
