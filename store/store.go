@@ -102,6 +102,8 @@ type Cond struct {
 }
 
 // Write puts a value or deletes a key. Deleting what is not there is not an error.
+// The value must not be modified once it was handed to Commit, whatever becomes
+// of that.
 type Write struct {
 	Key    string
 	Value  []byte

@@ -1,11 +1,11 @@
 package etcd
 
 import (
-	"bytes"
 	"context"
 	"slices"
 	"sync"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/setpointhq/setpoint/config"
@@ -48,8 +48,8 @@ type committer struct {
 
 // commit is one caller's transaction.
 type commit struct {
-	conds  []clientv3.Cmp
-	writes []clientv3.Op
+	conds  []*pb.Compare
+	writes []*pb.RequestOp
 	reads  []string // keys of conds
 	keys   []string // keys of writes
 	bytes  int
@@ -100,40 +100,47 @@ func (s *Store) Commit(ctx context.Context, txn store.Txn) (int64, error) {
 	}
 }
 
-// prepare translates a transaction. Values are copied: a caller that leaves
-// early may use its buffers again while the transaction is still under way.
+// prepare translates a transaction, straight to what goes over the wire: etcd's
+// client would copy every condition by reflection. Values are not copied either,
+// which the contract of store.Write allows.
 func (s *Store) prepare(txn store.Txn) *commit {
 	one := &commit{
-		conds:  make([]clientv3.Cmp, 0, len(txn.Conds)),
-		writes: make([]clientv3.Op, 0, len(txn.Writes)+1),
+		conds:  make([]*pb.Compare, 0, len(txn.Conds)),
+		writes: make([]*pb.RequestOp, 0, len(txn.Writes)+1),
 		reads:  make([]string, 0, len(txn.Conds)),
 		keys:   make([]string, 0, len(txn.Writes)+1),
 		done:   make(chan result, 1),
 	}
 	for _, cond := range txn.Conds {
 		key := s.data + cond.Key
-		one.conds = append(one.conds, clientv3.Compare(clientv3.ModRevision(key), "=", cond.Revision))
+		one.conds = append(one.conds, &pb.Compare{
+			Key: []byte(key), Result: pb.Compare_EQUAL, Target: pb.Compare_MOD,
+			TargetUnion: &pb.Compare_ModRevision{ModRevision: cond.Revision},
+		})
 		one.reads = append(one.reads, key)
 		one.bytes += len(key) + opOverhead
 	}
 	puts := false
 	for _, w := range txn.Writes {
 		key := s.data + w.Key
-		op := clientv3.OpDelete(key)
+		op := &pb.RequestOp{Request: &pb.RequestOp_RequestDeleteRange{RequestDeleteRange: &pb.DeleteRangeRequest{Key: []byte(key)}}}
 		if !w.Delete {
 			puts = true
-			op = clientv3.OpPut(key, "")
-			op.WithValueBytes(bytes.Clone(w.Value))
+			op = put(key, w.Value)
 		}
 		one.writes = append(one.writes, op)
 		one.keys = append(one.keys, key)
 		one.bytes += len(key) + len(w.Value) + opOverhead
 	}
 	if !puts { // etcd has no new revision for deleting what is not there
-		one.writes = append(one.writes, clientv3.OpPut(s.touch, ""))
+		one.writes = append(one.writes, put(s.touch, nil))
 		one.keys = append(one.keys, s.touch)
 	}
 	return one
+}
+
+func put(key string, value []byte) *pb.RequestOp {
+	return &pb.RequestOp{Request: &pb.RequestOp_RequestPut{RequestPut: &pb.PutRequest{Key: []byte(key), Value: value}}}
 }
 
 // enqueue hands a commit to the workers; false means that the store's life is over.
@@ -259,19 +266,17 @@ func (c *committer) send(batch []*commit) {
 	// The life of no caller: one that leaves must not take the others along.
 	ctx, cancel := context.WithTimeout(c.store.life, c.store.settings.RequestTimeout)
 	defer cancel()
-	var (
-		resp *clientv3.TxnResponse
-		err  error
-	)
-	if len(batch) == 1 {
-		resp, err = c.store.client.Txn(ctx).If(batch[0].conds...).Then(batch[0].writes...).Commit()
-	} else {
-		nested := make([]clientv3.Op, len(batch))
+	request := &pb.TxnRequest{Compare: batch[0].conds, Success: batch[0].writes}
+	if len(batch) > 1 {
+		request = &pb.TxnRequest{Success: make([]*pb.RequestOp, len(batch))}
 		for i, one := range batch {
-			nested[i] = clientv3.OpTxn(one.conds, one.writes, nil)
+			request.Success[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{
+				RequestTxn: &pb.TxnRequest{Compare: one.conds, Success: one.writes},
+			}}
 		}
-		resp, err = c.store.client.Txn(ctx).Then(nested...).Commit()
 	}
+	resp, err := c.store.txn(ctx, request)
+	err = clientv3.ContextError(ctx, err)
 	if err != nil {
 		c.sendFailed(batch, err)
 		return

@@ -11,12 +11,15 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
 	"go.etcd.io/etcd/server/v3/features"
+	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
 
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/store"
@@ -65,7 +68,9 @@ func embedded(ctx context.Context, c Settings, log *slog.Logger) (*Store, error)
 		e.end(store.ErrClosed)
 		return nil, &config.Error{Op: "start the embedded etcd", Kind: kindOfStart(err), Path: c.DataDir, Err: err}
 	}
-	s := newStore(e.life, c, v3client.New(e.server.Server), log)
+	kv := adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(e.server.Server))
+	txn := func(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) { return kv.Txn(ctx, r) }
+	s := newStore(e.life, c, v3client.New(e.server.Server), txn, log)
 	s.engine = e
 	if err := s.reclaim(ctx); err != nil {
 		return nil, errors.Join(translate("start the embedded etcd", err), s.Close())

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -61,7 +62,11 @@ func connect(ctx context.Context, c Settings, log *slog.Logger) (*Store, error) 
 		e.Path = where
 		return nil, e
 	}
-	s := newStore(context.Background(), c, client, log)
+	kv := clientv3.RetryKVClient(client)
+	txn := func(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
+		return kv.Txn(ctx, r, grpc.WaitForReady(true), grpc.MaxCallSendMsgSize(int(c.MaxRequestBytes)+overhead))
+	}
+	s := newStore(context.Background(), c, client, txn, log)
 	dial, cancel := context.WithTimeout(ctx, c.DialTimeout)
 	defer cancel()
 	if _, err := client.Get(dial, s.touch, clientv3.WithKeysOnly()); err != nil {

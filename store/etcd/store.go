@@ -17,6 +17,7 @@ import (
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/setpointhq/setpoint/config"
@@ -28,6 +29,7 @@ type Store struct {
 	settings Settings
 	log      *slog.Logger
 	client   *clientv3.Client
+	txn      transact
 	engine   *engine // nil if the cluster is external
 	data     string  // what the keys of all entries begin with
 	touch    string  // the key that gives a commit a revision where its own writes change nothing
@@ -44,12 +46,16 @@ type Store struct {
 	closeErr error
 }
 
+// transact sends a transaction as it goes over the wire.
+type transact func(context.Context, *pb.TxnRequest) (*pb.TxnResponse, error)
+
 // newStore makes a store on a client that is ready. It owns the client.
-func newStore(life context.Context, c Settings, client *clientv3.Client, log *slog.Logger) *Store {
+func newStore(life context.Context, c Settings, client *clientv3.Client, txn transact, log *slog.Logger) *Store {
 	s := &Store{
 		settings: c,
 		log:      log,
 		client:   client,
+		txn:      txn,
 		data:     c.Prefix + "data/",
 		touch:    c.Prefix + "touch",
 		backlog:  maxBacklog,
