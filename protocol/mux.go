@@ -53,13 +53,14 @@ func (m *Mux) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	notFound(w)
+	notFound(w, r)
 }
 
 // notFound answers for paths that belong to no protocol, in the form that REST
 // gives its errors.
-func notFound(w http.ResponseWriter) {
+func notFound(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
+	h["X-Request-Id"] = RequestID(r)
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusNotFound)

@@ -44,6 +44,9 @@ func TestMux(t *testing.T) {
 				if w.Code != http.StatusNotFound || w.Header().Get("Content-Type") != "application/problem+json" {
 					t.Fatalf("want a 404 problem, got %d %s", w.Code, w.Header())
 				}
+				if w.Header().Get("X-Request-Id") == "" {
+					t.Errorf("want a request id, got %v", w.Header())
+				}
 				return
 			}
 			if got := w.Body.String(); got != want || w.Code != http.StatusOK {

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"strings"
 	"sync/atomic"
+
+	"github.com/setpointhq/setpoint/protocol"
 )
 
 // health answers whether the node lives and whether it should be given work.
@@ -47,7 +49,7 @@ func (h *health) register(handle func(pattern string, h http.Handler)) {
 }
 
 // live answers while the process can answer at all.
-func live(w http.ResponseWriter, _ *http.Request) { respond(w, http.StatusOK, "ok\n") }
+func live(w http.ResponseWriter, r *http.Request) { respond(w, r, http.StatusOK, "ok\n") }
 
 // ready answers 200 if every check holds, else 503. With ?verbose it lists them.
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
@@ -72,11 +74,12 @@ func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	if r.URL.Query().Has("verbose") {
 		summary = list.String() + summary
 	}
-	respond(w, status, summary)
+	respond(w, r, status, summary)
 }
 
-func respond(w http.ResponseWriter, status int, text string) {
+func respond(w http.ResponseWriter, r *http.Request, status int, text string) {
 	h := w.Header()
+	h["X-Request-Id"] = protocol.RequestID(r)
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")

@@ -23,6 +23,9 @@ func TestReadinessTellsWhatDoesNotHold(t *testing.T) {
 	ask := func(path string) answer {
 		w := httptest.NewRecorder()
 		mux.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		if w.Header().Get("X-Request-Id") == "" {
+			t.Errorf("%s: want a request id, got %v", path, w.Header())
+		}
 		return answer{w.Code, w.Body.String()}
 	}
 	for _, step := range []struct {
@@ -48,5 +51,18 @@ func TestReadinessTellsWhatDoesNotHold(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Until the node serves, whatever is asked for is answered, and can be told
+// apart from other answers.
+func TestUnreadyAnswers(t *testing.T) {
+	h := unready(&health{checks: []check{{"state", func() string { return "the node is starting" }}}})
+	for path, want := range map[string]int{"/": 503, "/v1/tenants": 503, "/readyz": 503, "/livez": 200} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+		if w.Code != want || w.Header().Get("X-Request-Id") == "" {
+			t.Errorf("%s: want %d with a request id, got %d %v", path, want, w.Code, w.Header())
+		}
 	}
 }

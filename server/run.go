@@ -229,7 +229,8 @@ func (n *node) serve(name string, p *port) {
 func unready(h *health) http.Handler {
 	var mux protocol.Mux
 	h.register(mux.Handle)
-	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header()["X-Request-Id"] = protocol.RequestID(r)
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.Header().Set("Retry-After", "1")
 		w.WriteHeader(http.StatusServiceUnavailable)
