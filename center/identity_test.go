@@ -1,6 +1,7 @@
 package center_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -130,6 +131,55 @@ func TestRevokedRightTakesEffectAtOnce(t *testing.T) {
 	wantKind(t, config.Denied, err)
 	_, _, err = watch.Next()
 	wantKind(t, config.Denied, err)
+}
+
+// Whoever knew the old password loses the watches opened with it, at the next
+// look; watches opened with a token are the token's affair.
+func TestPasswordEndsWatchesOpenedWithIt(t *testing.T) {
+	for name, end := range map[string]func(n *node, bob context.Context) error{
+		"changed": func(n *node, bob context.Context) error {
+			return n.SetPassword(bob, config.NewSecret("a new one, long enough"))
+		},
+		"disabled": func(n *node, _ context.Context) error {
+			_, err := n.UpdateUser(n.admin(), center.UserPatch{Name: "bob", Disabled: ptr(true)})
+			return err
+		},
+		"deleted": func(n *node, _ context.Context) error { return n.DeleteUser(n.admin(), "bob", "") },
+		"only described": func(n *node, _ context.Context) error {
+			_, err := n.UpdateUser(n.admin(), center.UserPatch{Name: "bob", Description: ptr("the builder")})
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := start(t)
+			n.house()
+			n.publish(app, "1")
+			bob := n.user("bob", auth.Grant{Role: auth.RoleClient, Scope: path(t, "acme")})
+			watches := map[string]*center.Watch{}
+			for how, ctx := range map[string]context.Context{
+				"basic": bob,
+				"token": auth.WithIdentity(t.Context(), auth.Identity{Subject: "bob", Method: "token", TokenID: "x"}),
+			} {
+				watch, err := n.Watch(ctx, center.WatchRequest{Patterns: []string{"acme/shop/dev"}}, func() {})
+				n.must(err)
+				defer watch.Close()
+				if _, ok, err := watch.Next(); !ok || err != nil {
+					t.Fatalf("want a snapshot, got %v, %v", ok, err)
+				}
+				watches[how] = watch
+			}
+			n.must(end(n, bob))
+			_, _, err := watches["basic"].Next()
+			if name == "only described" {
+				n.must(err)
+			} else {
+				wantKind(t, config.Unauthenticated, err)
+			}
+			if _, _, err := watches["token"].Next(); err != nil && config.KindOf(err) != config.Denied {
+				t.Errorf("of a token: got %v", err)
+			}
+		})
+	}
 }
 
 func TestRefusedActsAreRecordedOnceASecond(t *testing.T) {

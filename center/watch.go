@@ -26,6 +26,8 @@ type Watch struct {
 	sub      *view.Subscription
 	identity auth.Identity
 	scopes   []config.Path
+	// password is the stored hash of the one that opened the watch, where one did.
+	password string
 }
 
 // Delivery is everything that changed for the client since the last one, as of
@@ -56,8 +58,12 @@ func (c *Center) Watch(ctx context.Context, r WatchRequest, notify func()) (*Wat
 	if err != nil {
 		return nil, err
 	}
-	sub := c.view.Subscribe(view.Filter{Patterns: patterns, Client: r.Client, After: after}, notify)
-	return &Watch{center: c, sub: sub, identity: id, scopes: scopes}, nil
+	w := &Watch{center: c, identity: id, scopes: scopes}
+	if user, ok := c.directory.User(id.Subject); ok {
+		w.password = user.PasswordHash
+	}
+	w.sub = c.view.Subscribe(view.Filter{Patterns: patterns, Client: r.Client, After: after}, notify)
+	return w, nil
 }
 
 // watchScopes parses and authorizes the patterns. A pattern needs the right on
@@ -104,9 +110,24 @@ func (c *Center) resumeAt(ctx context.Context, op string, after config.Token) (i
 	return revision, nil
 }
 
+// proven reports whether the password that opened the watch would still open
+// it. What a token opened, its authenticator is asked about.
+func (w *Watch) proven() bool {
+	if w.identity.TokenID != "" {
+		return true
+	}
+	user, ok := w.center.directory.User(w.identity.Subject)
+	return ok && !user.Disabled && user.PasswordHash == w.password
+}
+
 // Next returns what is new, without waiting; ok is false if nothing is. The
-// error is Denied once the right to watch was withdrawn.
+// error is Unauthenticated once the password that opened the watch was changed
+// or its user is gone or disabled, and Denied once the right to watch was
+// withdrawn.
 func (w *Watch) Next() (d Delivery, ok bool, err error) {
+	if !w.proven() {
+		return Delivery{}, false, config.Errorf(config.Unauthenticated, "config.watch", "", "the password that this watch was opened with is no longer good")
+	}
 	for _, scope := range w.scopes {
 		if !w.center.authz.Allowed(w.identity, auth.Fetch, scope) {
 			return Delivery{}, false, config.Errorf(config.Denied, "config.watch", scope.String(), "the right to watch this was withdrawn")
