@@ -151,7 +151,7 @@ func BenchmarkPublishDecoding(b *testing.B) {
 		route := Route{Method: "POST", Pattern: pathConfig + "/releases", body: contentBody}
 		route.serve = func(_ *api, w http.ResponseWriter, r *http.Request) error {
 			var body publishBody
-			if err := decodeBody(w, r, &body); err != nil {
+			if err := decodeBody(w, r, publishNames, &body); err != nil {
 				return err
 			}
 			if _, _, err := body.bytes(); err != nil {

@@ -13,12 +13,15 @@ import (
 
 // unmarshalStrict is json.Unmarshal for text that must arrive as it was sent:
 // the standard decoder puts U+FFFD in the place of what is no Unicode, which
-// would change content without a word.
+// would change content without a word, and of two equal keys takes the last.
 func unmarshalStrict(data []byte, v any) error {
 	if err := checkText(data); err != nil {
 		return err
 	}
-	return json.Unmarshal(data, v)
+	if err := json.Unmarshal(data, v); err != nil {
+		return err
+	}
+	return checkKeys(data, nil)
 }
 
 func checkText(data []byte) error {
@@ -84,8 +87,8 @@ func surrogate(data []byte) (h half, isEscape bool) {
 }
 
 // decodeBody reads a JSON body of a handler that huma does not serve, as
-// strictly as huma does.
-func decodeBody(w http.ResponseWriter, r *http.Request, into any) error {
+// strictly as huma does. known are the names of what it is read into.
+func decodeBody(w http.ResponseWriter, r *http.Request, known *names, into any) error {
 	data, err := readBody(w, r)
 	if err != nil {
 		return err
@@ -104,7 +107,7 @@ func decodeBody(w http.ResponseWriter, r *http.Request, into any) error {
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
 		return malformed("body", "there is more behind the JSON value")
 	}
-	return nil
+	return checkKeys(data, known)
 }
 
 // readBody reads all of a body that bounded has bounded.
@@ -114,13 +117,26 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 		buf.Grow(int(r.ContentLength) + bytes.MinRead)
 	}
 	if _, err := buf.ReadFrom(r.Body); err != nil {
-		if known := bodyError(err); known != nil {
-			return nil, known
-		}
-		return nil, malformed("body", "the body cannot be read")
+		return nil, err
 	}
 	arrived(w)
 	return buf.Bytes(), nil
+}
+
+// readable is a body whose errors say what went wrong, since what is wrong with
+// it the client did: left to huma, a bad chunk would be an error of the server.
+type readable struct{ io.ReadCloser }
+
+// Read implements io.Reader.
+func (b readable) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil || err == io.EOF {
+		return n, err
+	}
+	if known := bodyError(err); known != nil {
+		return n, known
+	}
+	return n, malformed("body", "the body cannot be read")
 }
 
 // jsonError says which field of a body is wrong.
@@ -135,14 +151,14 @@ func jsonError(err error) error {
 				where += "." + part
 			}
 		}
-		return malformed(where, fmt.Sprintf("want %s, got %s", wrongType.Type, wrongType.Value))
+		return malformed(where, fmt.Sprintf("want %s, got %s", wrongType.Type, clip(wrongType.Value)))
 	case errors.As(err, &syntax):
 		return malformed("body", fmt.Sprintf("not JSON, at byte %d: %s", syntax.Offset, syntax.Error()))
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		return malformed("body", "not JSON: it ends too early")
 	}
 	if field, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-		return malformed("body."+strings.Trim(field, `"`), "there is no such field")
+		return malformed("body."+clip(strings.Trim(field, `"`)), "there is no such field")
 	}
 	return malformed("body", err.Error())
 }

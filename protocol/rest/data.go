@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -60,8 +61,16 @@ next:
 // clip shortens what a stranger sent before it goes into an answer.
 func clip(s string) string {
 	const most = 100
+	return clipTo(s, most)
+}
+
+// clipTo is clip to a number of bytes; it halves no character.
+func clipTo(s string, most int) string {
 	if len(s) <= most {
 		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
 	}
 	return s[:most] + "…"
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/swaggest/swgui/v5emb"
 
 	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/protocol"
 )
 
 // docsPath is where the page to try the API is.
@@ -69,7 +70,7 @@ func (a *api) document(contentType string, body []byte) http.Handler {
 // readOnly gives what needs no identity the same bounds as everything else.
 func (a *api) readOnly(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h, id := w.Header(), requestID(r)
+		h, id := w.Header(), protocol.RequestID(r)
 		r = r.WithContext(auth.WithRequest(r.Context(), auth.Request{ID: id[0]}))
 		h["X-Request-Id"] = id
 		h["X-Content-Type-Options"] = noSniffHeaders

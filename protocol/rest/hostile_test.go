@@ -286,7 +286,7 @@ func FuzzPublishBody(f *testing.F) {
 	f.Fuzz(func(t *testing.T, body []byte) {
 		r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
 		var got publishBody
-		err := decodeBody(httptest.NewRecorder(), r, &got)
+		err := decodeBody(httptest.NewRecorder(), r, publishNames, &got)
 		if err != nil {
 			if config.KindOf(err) != config.Invalid {
 				t.Errorf("want Invalid, got %v", err)

@@ -4,15 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol"
 )
 
 // ok is the code of requests that succeeded, in measurements.
@@ -30,7 +29,7 @@ var (
 // ServeHTTP implements http.Handler: what every request below /v1 goes through.
 func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
-	id := requestID(r)
+	id := protocol.RequestID(r)
 	h := w.Header()
 	h["X-Request-Id"] = id
 	h["X-Content-Type-Options"] = noSniffHeaders
@@ -73,24 +72,6 @@ func (a *api) admit(ctx context.Context, r *http.Request, address string) (conte
 	return auth.WithIdentity(ctx, identity), nil
 }
 
-// requestID takes the client's request id if it is fit to be logged and
-// repeated, else makes one. It returns it as a header's values.
-func requestID(r *http.Request) []string {
-	const longest = 128
-	if given := r.Header["X-Request-Id"]; len(given) == 1 && given[0] != "" && len(given[0]) <= longest {
-		fit := true
-		for i := range len(given[0]) {
-			c := given[0][i]
-			fit = fit && (c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c == '-' || c == '_' || c == '.')
-		}
-		if fit {
-			return given
-		}
-	}
-	// Ids tell requests apart; nothing rests on their being hard to guess.
-	return []string{strconv.FormatUint(rand.Uint64(), 36)} //nolint:gosec // an id, no secret
-}
-
 // recovered ends a request whose handler panicked: with an answer if nothing
 // was sent yet, else by cutting the connection, so that no client takes half an
 // answer for a whole one.
@@ -125,7 +106,7 @@ func (a *api) bounded(w http.ResponseWriter, r *http.Request, kind bodyKind) err
 			return err
 		}
 	}
-	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	r.Body = readable{http.MaxBytesReader(w, r.Body, limit)}
 	err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(a.settings.BodyTimeout))
 	if err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return config.Errorf(config.Canceled, "", "", "the connection is gone")

@@ -110,6 +110,7 @@ func (c *controlWriter) fail(err error) *problemDetails {
 //nolint:gochecknoglobals // stands for the library's own, which are set through it
 var installErrorModel = sync.OnceFunc(func() {
 	huma.DefaultArrayNullable = false
+	huma.ValidateStrictCasing = true
 	huma.NewError = func(status int, message string, _ ...error) huma.StatusError {
 		return &problemDetails{Status: status, Detail: message}
 	}
@@ -121,6 +122,13 @@ var installErrorModel = sync.OnceFunc(func() {
 		return huma.NewError(status, message, errs...)
 	}
 })
+
+// The bounds of what an answer says about a request that is wrong, whose sender
+// chose most of the words.
+const (
+	longestText  = 300 // bytes
+	mostFindings = 20
+)
 
 // humaError turns what huma reports into one of our errors.
 func humaError(status int, message string, errs []error) error {
@@ -135,14 +143,15 @@ func humaError(status int, message string, errs []error) error {
 	case http.StatusInternalServerError:
 		return &config.Error{Kind: config.Internal, Err: errors.Join(errs...)}
 	}
-	e := &config.Error{Kind: config.Invalid, Err: errors.New(message)}
-	for _, err := range errs {
+	e := &config.Error{Kind: config.Invalid, Err: errors.New(clipTo(message, longestText))}
+	for _, err := range errs[:min(len(errs), mostFindings)] {
 		p := config.Problem{Severity: config.SeverityError, Message: err.Error()}
 		if d, isDetail := err.(huma.ErrorDetailer); isDetail {
 			// The value is left out: it may be a password.
 			detail := d.ErrorDetail()
 			p.Path, p.Message = detail.Location, detail.Message
 		}
+		p.Path, p.Message = clipTo(p.Path, longestText), clipTo(p.Message, longestText)
 		e.Problems = append(e.Problems, p)
 	}
 	if len(e.Problems) > 0 {

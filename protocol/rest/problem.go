@@ -26,6 +26,9 @@ type problemDetails struct {
 	RequestID      string           `json:"request_id,omitempty" doc:"also in the X-Request-Id header and in the server's log"`
 }
 
+// longestDetail bounds, in bytes, what an answer or the log repeats of a request.
+const longestDetail = 1000
+
 // problemType is what the code is appended to.
 const problemType = "https://setpoint.dev/problems/"
 
@@ -35,7 +38,7 @@ func newProblem(r *http.Request, err error) problemDetails {
 	e := config.AsError(err)
 	return problemDetails{
 		Type: problemType + e.Kind.String(), Title: kindStatuses[e.Kind].title, Status: statusOf(r, err, e),
-		Detail: e.Detail(), Code: e.Kind.String(), Path: e.Path, Op: e.Op,
+		Detail: clipTo(e.Detail(), longestDetail), Code: e.Kind.String(), Path: clipTo(e.Path, longestDetail), Op: e.Op,
 		CurrentVersion: e.Current, Problems: e.Problems,
 		RequestID: auth.RequestFrom(r.Context()).ID,
 	}
@@ -90,7 +93,8 @@ func (a *api) report(h http.Header, r *http.Request, err error) problemDetails {
 	if config.KindOf(err) == config.Internal {
 		a.log.ErrorContext(r.Context(), "request failed", "request_id", p.RequestID, "method", r.Method, "path", r.URL.Path, "error", err)
 	} else {
-		a.log.DebugContext(r.Context(), "request refused", "request_id", p.RequestID, "method", r.Method, "path", r.URL.Path, "error", err)
+		a.log.DebugContext(r.Context(), "request refused", "request_id", p.RequestID, "method", clip(r.Method),
+			"path", clipTo(r.URL.Path, longestDetail), "error", clipTo(err.Error(), longestDetail))
 	}
 	return p
 }

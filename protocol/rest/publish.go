@@ -3,6 +3,7 @@ package rest
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strconv"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -69,6 +70,21 @@ type newChangeSet struct {
 	Items   []changeSetItem `json:"items" minItems:"1"`
 }
 
+// The names in the bodies above, read off their types once.
+var (
+	publishNames   = namesOf(reflect.TypeFor[publishBody]())
+	changeSetNames = namesOf(reflect.TypeFor[newChangeSet]())
+)
+
+// checkVersion refuses an expected version that there cannot be; nil expects
+// none. where is what holds it.
+func checkVersion(where string, expected *int64) error {
+	if expected != nil && *expected < 0 {
+		return malformed(where+".expected_version", "want 0 or more")
+	}
+	return nil
+}
+
 // configPath reads the path parameters of one config, as they are.
 func configPath(r *http.Request) config.Path {
 	return config.Path{
@@ -79,7 +95,10 @@ func configPath(r *http.Request) config.Path {
 
 func (a *api) publish(w http.ResponseWriter, r *http.Request) error {
 	var body publishBody
-	if err := decodeBody(w, r, &body); err != nil {
+	if err := decodeBody(w, r, publishNames, &body); err != nil {
+		return err
+	}
+	if err := checkVersion("body", body.ExpectedVersion); err != nil {
 		return err
 	}
 	content, given, err := body.bytes()
@@ -104,7 +123,7 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) error {
 
 func (a *api) publishChangeSet(w http.ResponseWriter, r *http.Request) error {
 	var body newChangeSet
-	if err := decodeBody(w, r, &body); err != nil {
+	if err := decodeBody(w, r, changeSetNames, &body); err != nil {
 		return err
 	}
 	p := center.Publish{
@@ -122,6 +141,9 @@ func (a *api) publishChangeSet(w http.ResponseWriter, r *http.Request) error {
 			return malformed(where, "send content or from_draft, not both")
 		case !given && !item.FromDraft:
 			return malformed(where, "send content, content_base64 or from_draft")
+		}
+		if err := checkVersion(where, item.ExpectedVersion); err != nil {
+			return err
 		}
 		p.Items[i] = center.PublishItem{
 			Path: item.Path, Content: content, FromDraft: item.FromDraft, DraftRevision: item.DraftRevision,

@@ -101,8 +101,9 @@ func (s *watching) hello(out *output) {
 func goodbye(out *output) { out.text("event: bye\ndata: {\"reason\":\"shutdown\"}\n\n") }
 
 // beat sends a comment, by which both ends know that the stream lives, and
-// looks whether the token that it was opened with is still good. Rights are
-// looked at with every delivery, and by Next after each beat.
+// looks whether the token that it was opened with is still good. Rights, and a
+// password that it was opened with, are looked at by Next: with every delivery,
+// and after each beat.
 func (s *watching) beat() bool {
 	if id := auth.FromContext(s.r.Context()); id.TokenID != "" {
 		given, err := credentials(s.r.Header, auth.RequestFrom(s.r.Context()).Address)

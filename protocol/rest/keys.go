@@ -1,0 +1,175 @@
+package rest
+
+import (
+	"bytes"
+	"encoding/json"
+	"reflect"
+	"strings"
+)
+
+// names are the keys that JSON of a type has: exactly these, in this case. The
+// standard decoder takes Content for content too.
+type names struct {
+	fields map[string]*names // nil where any key will do
+	values *names            // of the values of a list or map; nil: nothing is known
+}
+
+// namesOf reads the names off a type's tags.
+func namesOf(t reflect.Type) *names {
+	switch t.Kind() {
+	case reflect.Pointer:
+		return namesOf(t.Elem())
+	case reflect.Slice, reflect.Array, reflect.Map:
+		return &names{values: namesOf(t.Elem())}
+	case reflect.Struct:
+		n := &names{fields: map[string]*names{}}
+		for _, field := range reflect.VisibleFields(t) {
+			if key, _, _ := strings.Cut(field.Tag.Get("json"), ","); key != "" && key != "-" {
+				n.fields[key] = namesOf(field.Type)
+			}
+		}
+		if len(n.fields) > 0 {
+			return n
+		}
+	}
+	return nil
+}
+
+// nesting is an object or list that the scanner is inside of.
+type nesting struct {
+	object bool
+	names  *names
+	first  int // where its keys begin
+	seen   map[string]struct{}
+}
+
+// fewKeys is how many keys of an object are compared one by one; from there on
+// a map is quicker.
+const fewKeys = 32
+
+// keyScanner looks at the keys of JSON only.
+type keyScanner struct {
+	open []nesting
+	keys [][]byte // of all that is open
+	next *names   // of the value that comes
+}
+
+// checkKeys refuses an object that has a key twice, of which one reader would
+// take the first and another the last, or a key that is not among the names. The
+// data has been decoded before: of what is no JSON it says nothing.
+func checkKeys(data []byte, known *names) error {
+	s := keyScanner{next: known}
+	isKey := false
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
+		case '{', '[':
+			isKey = data[i] == '{'
+			s.enter(isKey)
+		case '}', ']':
+			isKey = false
+			s.leave()
+		case ',':
+			isKey = s.inObject()
+		case '"':
+			length := stringLength(data[i+1:])
+			if isKey {
+				if err := s.key(data[i+1 : i+1+length]); err != nil {
+					return err
+				}
+			}
+			isKey = false
+			i += length + 1
+		}
+	}
+	return nil
+}
+
+// stringLength returns how many bytes come before the quote that ends a string.
+func stringLength(data []byte) int {
+	for from := 0; ; {
+		quote := bytes.IndexByte(data[from:], '"')
+		if quote < 0 {
+			return len(data)
+		}
+		quote += from
+		escapes := 0
+		for quote-escapes > from && data[quote-escapes-1] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return quote
+		}
+		from = quote + 1
+	}
+}
+
+func (s *keyScanner) inObject() bool { return len(s.open) > 0 && s.open[len(s.open)-1].object }
+
+func (s *keyScanner) enter(object bool) {
+	n := nesting{object: object, names: s.next, first: len(s.keys)}
+	s.open = append(s.open, n)
+	s.next = nil
+	if n.names != nil {
+		s.next = n.names.values
+	}
+}
+
+func (s *keyScanner) leave() {
+	if len(s.open) == 0 {
+		return
+	}
+	s.keys = s.keys[:s.open[len(s.open)-1].first]
+	s.open = s.open[:len(s.open)-1]
+	s.next = nil
+	if len(s.open) > 0 && s.open[len(s.open)-1].names != nil {
+		s.next = s.open[len(s.open)-1].names.values
+	}
+}
+
+// key takes in one key of the innermost object, as it is written.
+func (s *keyScanner) key(key []byte) error {
+	if bytes.IndexByte(key, '\\') >= 0 {
+		var plain string
+		if json.Unmarshal([]byte(`"`+string(key)+`"`), &plain) == nil {
+			key = []byte(plain)
+		}
+	}
+	in := &s.open[len(s.open)-1]
+	if in.repeats(s.keys[in.first:], key) {
+		return malformed("body."+clip(string(key)), "this key is there twice")
+	}
+	s.keys = append(s.keys, key)
+	if in.names == nil {
+		return nil
+	}
+	s.next = in.names.values
+	if in.names.fields != nil {
+		value, known := in.names.fields[string(key)]
+		if !known {
+			return malformed("body."+clip(string(key)), "there is no such field")
+		}
+		s.next = value
+	}
+	return nil
+}
+
+// repeats notes a key and reports whether it is among those before it.
+func (n *nesting) repeats(before [][]byte, key []byte) bool {
+	if len(before) < fewKeys {
+		for _, k := range before {
+			if bytes.Equal(k, key) {
+				return true
+			}
+		}
+		return false
+	}
+	if n.seen == nil {
+		n.seen = make(map[string]struct{}, 2*fewKeys)
+		for _, k := range before {
+			n.seen[string(k)] = struct{}{}
+		}
+	}
+	_, repeated := n.seen[string(key)]
+	n.seen[string(key)] = struct{}{}
+	return repeated
+}
