@@ -49,6 +49,8 @@ type api struct {
 	watchers sync.WaitGroup
 	closed   chan struct{} // ends watches that outlived the draining
 	closing  sync.Once
+	ending   chan struct{} // closed with the first of draining and closed: watches end
+	relay    sync.WaitGroup
 }
 
 // Open makes the protocol ready and registers its routes with the host.
@@ -61,6 +63,7 @@ func (s *Settings) Open(_ context.Context, host protocol.Host) (protocol.Protoco
 	if err := a.mountDocs(host.HTTP); err != nil {
 		return nil, err
 	}
+	a.relay.Go(a.relayEnd)
 	return a, nil
 }
 
@@ -73,7 +76,7 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 		settings: s, center: host.Center, auth: host.Auth, log: host.Log, observer: host.Observer,
 		mediaType: host.MediaType, version: host.Version, draining: host.Draining,
 		proxies: proxies, origin: http.NewCrossOriginProtection(), outputs: newOutputs(),
-		closed: make(chan struct{}),
+		closed: make(chan struct{}), ending: make(chan struct{}),
 	}
 	if a.compressor, err = newCompressor(int64(s.Compression)); err != nil {
 		return nil, err
@@ -85,20 +88,29 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 	return a, nil
 }
 
+// relayEnd joins two channels into one: thousands of streams wait for it, and
+// each channel that a goroutine waits for costs at every wake-up.
+func (a *api) relayEnd() {
+	select {
+	case <-a.draining:
+	case <-a.closed:
+	}
+	a.gate.Lock() // who enters is either counted by now or sees the end
+	defer a.gate.Unlock()
+	close(a.ending)
+}
+
 // Name implements protocol.Protocol.
 func (a *api) Name() string { return Name }
 
 // Close ends the watches and waits for them. Other requests end by themselves,
 // and the HTTP server waits for those.
 func (a *api) Close(ctx context.Context) error {
-	a.closing.Do(func() {
-		a.gate.Lock()
-		defer a.gate.Unlock()
-		close(a.closed)
-	})
+	a.closing.Do(func() { close(a.closed) })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
+		a.relay.Wait()
 		a.watchers.Wait()
 	}()
 	select {

@@ -46,10 +46,7 @@ func (s *watching) stream() error {
 			heartbeat.Reset(s.api.settings.Heartbeat)
 		case <-s.r.Context().Done():
 			return nil
-		case <-s.api.draining:
-			s.send(goodbye)
-			return nil
-		case <-s.api.closed:
+		case <-s.api.ending:
 			s.send(goodbye)
 			return nil
 		}

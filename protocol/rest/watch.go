@@ -127,9 +127,7 @@ func (a *api) enter() error {
 	a.gate.Lock()
 	defer a.gate.Unlock()
 	select {
-	case <-a.draining:
-		return config.Errorf(config.Unavailable, "config.watch", "", "this node is shutting down; try another")
-	case <-a.closed:
+	case <-a.ending:
 		return config.Errorf(config.Unavailable, "config.watch", "", "this node is shutting down; try another")
 	default:
 	}
@@ -167,8 +165,7 @@ func (s *watching) poll(wait time.Duration) error {
 		case <-s.wake:
 			continue
 		case <-timer.C:
-		case <-s.api.draining:
-		case <-s.api.closed:
+		case <-s.api.ending:
 		case <-s.r.Context().Done():
 			return nil // the client is gone
 		}

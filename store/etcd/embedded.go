@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -87,7 +86,7 @@ func (s *Store) reclaim(ctx context.Context) error {
 		return err
 	}
 	for _, a := range alarms.Alarms {
-		if a.Alarm != etcdserverpb.AlarmType_NOSPACE {
+		if a.Alarm != pb.AlarmType_NOSPACE {
 			continue
 		}
 		// Not through the client: etcd's in-process one panics on this call.
