@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/setpointhq/setpoint/audit"
@@ -51,6 +52,7 @@ type Center struct {
 	now       func() time.Time
 	refusals  *refusals
 	turns     *turns
+	lastToken atomic.Pointer[renderedToken]
 }
 
 // New makes a Center of its parts.
@@ -225,9 +227,23 @@ func located(op, path string, err error) error {
 	return &whole
 }
 
-// token renders a revision for clients.
+// token renders a revision for clients. The last one is remembered: thousands
+// of watchers are told one and the same.
 func (c *Center) token(revision int64) config.Token {
-	return encodeToken(revision, c.view.Snapshot().Cluster)
+	cluster := c.view.Snapshot().Cluster
+	if last := c.lastToken.Load(); last != nil && last.revision == revision && last.cluster == cluster {
+		return last.token
+	}
+	last := &renderedToken{revision: revision, cluster: cluster, token: encodeToken(revision, cluster)}
+	c.lastToken.Store(last)
+	return last.token
+}
+
+// renderedToken is a token with what it was made of.
+type renderedToken struct {
+	revision int64
+	cluster  string
+	token    config.Token
 }
 
 // expect turns a client's token into the revision that a condition wants, and

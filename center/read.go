@@ -55,7 +55,7 @@ func (c *Center) Get(ctx context.Context, r Read) (Served, error) {
 		}
 		return Served{}, located(op, "", errNoRelease(r.Path))
 	}
-	return Served{Release: release, Revision: encodeToken(snap.Revision, snap.Cluster)}, nil
+	return Served{Release: release, Revision: c.token(snap.Revision)}, nil
 }
 
 // Content returns a release's bytes, exactly as they were published. It takes
@@ -96,7 +96,7 @@ func (c *Center) Snapshot(ctx context.Context, r ReadEnv) (EnvSnapshot, error) {
 	if _, ok := snap.Env(r.Env); !ok || r.Env.Level() != config.LevelEnv {
 		return EnvSnapshot{}, errNoScope(op, r.Env)
 	}
-	answer := EnvSnapshot{Revision: encodeToken(snap.Revision, snap.Cluster), Releases: []*config.Release{}}
+	answer := EnvSnapshot{Revision: c.token(snap.Revision), Releases: []*config.Release{}}
 	for cfg := range snap.Configs(r.Env, "") {
 		if release := cfg.Rollout.Resolve(r.Client); release != nil && cfg.MetaRevision != 0 {
 			answer.Releases = append(answer.Releases, release)

@@ -29,21 +29,20 @@ func (s *watching) stream() error {
 	}
 	heartbeat := time.NewTimer(s.api.settings.Heartbeat)
 	defer heartbeat.Stop()
-	for {
-		sent, alive := s.pass()
-		if !alive {
-			return nil
-		}
-		if sent {
-			heartbeat.Reset(s.api.settings.Heartbeat)
-		}
+	for s.pass() {
 		select {
 		case <-s.wake:
 		case <-heartbeat.C:
-			if !s.beat() {
-				return nil
+			// Whatever was sent since is as good as a beat. To move the timer each time
+			// would cost more than to look here.
+			quiet := time.Since(s.sent)
+			if quiet >= s.api.settings.Heartbeat {
+				if !s.beat() {
+					return nil
+				}
+				quiet = 0
 			}
-			heartbeat.Reset(s.api.settings.Heartbeat)
+			heartbeat.Reset(s.api.settings.Heartbeat - quiet)
 		case <-s.r.Context().Done():
 			return nil
 		case <-s.api.ending:
@@ -51,20 +50,21 @@ func (s *watching) stream() error {
 			return nil
 		}
 	}
+	return nil
 }
 
 // pass sends everything that is new, in one event, and behind a snapshot, or the
-// first that there is after resuming, the one that says so. alive is false if
-// the stream is at its end.
-func (s *watching) pass() (sent, alive bool) {
+// first that there is after resuming, the one that says so. It is false if the
+// stream is at its end.
+func (s *watching) pass() (alive bool) {
 	started := time.Now()
 	d, more, err := s.watch.Next()
 	if err != nil {
 		s.sendError(err)
-		return true, false
+		return false
 	}
 	if !more {
-		return false, true
+		return true
 	}
 	out := s.output()
 	revision := string(d.Revision)
@@ -75,7 +75,7 @@ func (s *watching) pass() (sent, alive bool) {
 			// come back, and go on from the last one.
 			s.api.log.ErrorContext(s.r.Context(), "watch cut short", "error", err)
 			out.release()
-			return true, false
+			return false
 		}
 		out.text("\n\n")
 	}
@@ -84,7 +84,7 @@ func (s *watching) pass() (sent, alive bool) {
 	}
 	alive, n := s.finish(out)
 	s.api.observer.ObserveDelivery(Name, int(n), time.Since(started))
-	return true, alive
+	return alive
 }
 
 // hello tells the client how long to wait before it reconnects, a different

@@ -33,6 +33,7 @@ type watching struct {
 	sort    fragmentSort
 	control *http.ResponseController
 	opened  time.Time
+	sent    time.Time // when something was last written
 	// extended is when the deadline of writes was last moved.
 	extended time.Time
 }
@@ -233,6 +234,7 @@ func (s *watching) output() *output {
 // not be exact: to move it for every event was an eighth of a delivery's cost.
 func (s *watching) extend() {
 	now := time.Now()
+	s.sent = now
 	if now.Sub(s.extended) < s.api.settings.StreamWriteTimeout/4 {
 		return
 	}
