@@ -24,6 +24,20 @@ type changeSetBuilder struct {
 	err      error
 }
 
+// buildChangeSet builds the whole of p, or finds why it is refused.
+func (c *Center) buildChangeSet(ctx context.Context, op string, snap *view.Snapshot, p Publish) (store.Txn, config.ChangeSet, error) {
+	b := changeSetBuilder{center: c, snap: snap, op: op, envs: map[config.Path]int{}}
+	b.begin(ctx, p)
+	for i := range p.Items {
+		b.add(&p.Items[i])
+	}
+	for _, path := range p.withdraw {
+		b.withdraw(path)
+	}
+	txn, err := b.finish(ctx)
+	return txn, b.set, err
+}
+
 func (b *changeSetBuilder) begin(ctx context.Context, p Publish) {
 	author, now := b.center.stamp(auth.FromContext(ctx))
 	b.set = config.ChangeSet{
@@ -67,10 +81,11 @@ func (b *changeSetBuilder) addItem(item *PublishItem) error {
 	if item.SkipUnchanged && !rollout.Deleted && rollout.Stable != nil &&
 		rollout.Stable.Digest == item.digest && rollout.Stable.Format == meta.Format && current.MetaRevision != 0 {
 		b.unchanged(rollout.Stable)
-		return b.dropDraft(item)
+	} else {
+		b.put(item, meta, rollout, current.RolloutRevision)
 	}
-	b.put(item, meta, rollout, current.RolloutRevision)
-	return b.dropDraft(item)
+	b.dropDraft(item)
+	return nil
 }
 
 // needEnv makes the transaction conditional on the env as it is now.
@@ -228,14 +243,13 @@ func (b *changeSetBuilder) withdraw(path config.Path) {
 }
 
 // dropDraft removes the draft that was published, if it still is the same.
-func (b *changeSetBuilder) dropDraft(item *PublishItem) error {
+func (b *changeSetBuilder) dropDraft(item *PublishItem) {
 	if !item.FromDraft {
-		return nil
+		return
 	}
 	key := record.Drafts.Key(item.Path.String())
 	b.txn.Conds = append(b.txn.Conds, store.Cond{Key: key, Revision: item.draftRevision})
 	b.txn.Writes = append(b.txn.Writes, store.Write{Key: key, Delete: true})
-	return nil
 }
 
 // finish returns the transaction, with the audit record, or why there is none.

@@ -50,7 +50,7 @@ func (c *Center) DeleteConfig(ctx context.Context, r DeleteConfig) error {
 		next.Path = r.Path
 		next.Deleted = true
 		next.DeletedBy, next.DeletedAt = c.stamp(id)
-		txn := c.rolloutTxn(cfg, &next)
+		txn := rolloutTxn(cfg, &next)
 		if r.Purge {
 			purge(&txn, cfg, &next)
 		}
@@ -116,7 +116,7 @@ func (c *Center) UndeleteConfig(ctx context.Context, path config.Path, comment s
 		next.DeletedAt = config.Rollout{}.DeletedAt
 		state = c.showConfig(cfg)
 		state.Rollout = next
-		return c.recorded(ctx, c.rolloutTxn(cfg, &next), &next, audit.Record{Action: op, Path: path, Comment: comment}), nil
+		return c.recorded(ctx, rolloutTxn(cfg, &next), &next, audit.Record{Action: op, Path: path, Comment: comment}), nil
 	})
 	return state, err
 }
@@ -146,7 +146,7 @@ func (c *Center) changeable(snap *view.Snapshot, path config.Path, expected *int
 
 // rolloutTxn is conditional on the rollout as cfg has it; recorded adds the
 // write, last, when next is complete.
-func (c *Center) rolloutTxn(cfg *view.Config, next *config.Rollout) store.Txn {
+func rolloutTxn(cfg *view.Config, next *config.Rollout) store.Txn {
 	return store.Txn{Conds: []store.Cond{{Key: record.Rollouts.Key(next.Path.String()), Revision: cfg.RolloutRevision}}}
 }
 

@@ -57,7 +57,7 @@ func (c *Center) Import(ctx context.Context, r Import) (ImportResult, error) {
 	}
 	result := tally(snap, p)
 	if r.DryRun {
-		return result, c.checkImport(op, p)
+		return result, c.checkImport(ctx, op, p)
 	}
 	set, err := c.release(ctx, op, p)
 	result.ChangeSet = set
@@ -127,20 +127,12 @@ func tally(snap *view.Snapshot, p Publish) ImportResult {
 	return result
 }
 
-// checkImport finds what would be refused: a dry run that says yes to a file
-// with a mistake in it would be of no use.
-func (c *Center) checkImport(op string, p Publish) error {
+// checkImport finds what would be refused: a dry run that says yes to what
+// cannot be would be of no use.
+func (c *Center) checkImport(ctx context.Context, op string, p Publish) error {
 	if err := c.checkChangeSet(op, p); err != nil {
 		return err
 	}
-	b := changeSetBuilder{center: c, snap: c.view.Snapshot(), op: op, envs: map[config.Path]int{}}
-	b.set.Comment = p.Comment
-	for i := range p.Items {
-		p.Items[i].digest = digestOf(p.Items[i].Content)
-		b.add(&p.Items[i])
-	}
-	if len(b.problems) > 0 {
-		return b.malformed()
-	}
-	return b.err
+	_, _, err := c.buildChangeSet(ctx, op, c.view.Snapshot(), p)
+	return err
 }

@@ -214,6 +214,31 @@ func TestImportRefusesFilesThatWouldCollideOrEscape(t *testing.T) {
 	}
 }
 
+func TestDryRunRefusesWhatTheImportWould(t *testing.T) {
+	n := start(t)
+	n.house()
+	n.publish("acme/shop/prod/old.json", "1")
+	_, err := n.UpdateEnv(n.admin(), center.EnvPatch{Path: path(t, "acme/shop/prod"), Protected: ptr(true)})
+	n.must(err)
+	for _, c := range []struct {
+		name string
+		in   center.Import
+	}{
+		{"a malformed file", center.Import{Comment: "why", Files: []center.ImportFile{{File: "a.json", Content: []byte("{")}}}},
+		{"no comment for a protected env", center.Import{Files: []center.ImportFile{{File: "a.json", Content: []byte("1")}}}},
+		{"no comment for what is pruned", center.Import{Prune: true}},
+	} {
+		c.in.Env = path(t, "acme/shop/prod")
+		for _, c.in.DryRun = range []bool{true, false} {
+			_, err := n.Import(n.admin(), c.in)
+			if config.KindOf(err) != config.Invalid || err == nil {
+				t.Errorf("%s, dry run %v: want Invalid, got %v", c.name, c.in.DryRun, err)
+			}
+		}
+	}
+	n.wantServed("acme/shop/prod/old.json", "1", 1)
+}
+
 func TestDiffOfReleaseDraftAndEnv(t *testing.T) {
 	n := start(t)
 	n.house()

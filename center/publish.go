@@ -102,7 +102,6 @@ func (c *Center) release(ctx context.Context, op string, p Publish) (config.Chan
 	}
 	paths := slices.Clone(p.withdraw)
 	for i := range p.Items {
-		p.Items[i].digest = digestOf(p.Items[i].Content)
 		paths = append(paths, p.Items[i].Path)
 	}
 	giveBack, err := c.turns.take(ctx, paths)
@@ -111,17 +110,9 @@ func (c *Center) release(ctx context.Context, op string, p Publish) (config.Chan
 	}
 	defer giveBack()
 	var set config.ChangeSet
-	revision, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
-		b := changeSetBuilder{center: c, snap: snap, op: op, envs: map[config.Path]int{}}
-		b.begin(ctx, p)
-		for i := range p.Items {
-			b.add(&p.Items[i])
-		}
-		for _, path := range p.withdraw {
-			b.withdraw(path)
-		}
-		set = b.set
-		return b.finish(ctx)
+	revision, err := c.commit(ctx, op, func(snap *view.Snapshot) (txn store.Txn, err error) {
+		txn, set, err = c.buildChangeSet(ctx, op, snap, p)
+		return txn, err
 	})
 	if err != nil {
 		return config.ChangeSet{}, err
@@ -130,7 +121,8 @@ func (c *Center) release(ctx context.Context, op string, p Publish) (config.Chan
 	return set, nil
 }
 
-// checkChangeSet refuses what breaks a rule whatever the state.
+// checkChangeSet refuses what breaks a rule whatever the state, and takes the
+// digests of what it lets through.
 func (c *Center) checkChangeSet(op string, p Publish) error {
 	switch {
 	case len(p.Items)+len(p.withdraw) == 0:
@@ -152,6 +144,7 @@ func (c *Center) checkChangeSet(op string, p Publish) error {
 			return config.Errorf(config.Invalid, op, item.Path.String(), "the change set names this config twice")
 		}
 		seen[item.Path] = true
+		item.digest = digestOf(item.Content)
 		total += int64(len(item.Content))
 	}
 	if total > int64(c.limits.ChangeSetSize) {

@@ -3,7 +3,6 @@ package center
 import (
 	"context"
 	"iter"
-	"strings"
 
 	"github.com/setpointhq/setpoint/audit"
 	"github.com/setpointhq/setpoint/auth"
@@ -64,7 +63,7 @@ func (c *Center) createScope(ctx context.Context, op string, path config.Path, d
 			return store.Txn{}, located(op, "", errClosing(path.Parent()))
 		}
 		if _, taken := scopeAt(snap, path); taken {
-			return store.Txn{}, config.Errorf(config.Exists, op, path.String(), "there is %s %s of this name already", article(path), path.Level())
+			return store.Txn{}, config.Errorf(config.Exists, op, path.String(), "there is %s of this name already", path.Level().WithArticle())
 		}
 		noun, err := build(snap)
 		if err != nil {
@@ -245,13 +244,6 @@ func errNoScope(op string, path config.Path) error {
 		return located(op, path.String(), err)
 	}
 	return config.Errorf(config.NotFound, op, path.String(), "there is no such %s", path.Level())
-}
-
-func article(p config.Path) string {
-	if l := p.Level().String(); strings.ContainsAny(l[:1], "ae") {
-		return "an"
-	}
-	return "a"
 }
 
 func set[T any](field *T, value *T) {

@@ -28,6 +28,14 @@ func (l Level) String() string {
 	return [...]string{"root", "tenant", "app", "env", "config"}[l]
 }
 
+// WithArticle returns the level's name as a sentence takes it, "an app".
+func (l Level) WithArticle() string {
+	if l == LevelApp || l == LevelEnv {
+		return "an " + l.String()
+	}
+	return "a " + l.String()
+}
+
 // The longest names, in bytes. Tenants, apps and envs are as long as DNS labels.
 const (
 	MaxNameLength  = 128
@@ -167,17 +175,9 @@ func (p Path) Require(l Level) error {
 		return err
 	}
 	if p.Level() != l {
-		return Errorf(Invalid, "", clip(p.String()), "want the path of %s %s, got one of %s %s",
-			article(l), l, article(p.Level()), p.Level())
+		return Errorf(Invalid, "", clip(p.String()), "want the path of %s, got one of %s", l.WithArticle(), p.Level().WithArticle())
 	}
 	return nil
-}
-
-func article(l Level) string {
-	if l == LevelApp || l == LevelEnv {
-		return "an"
-	}
-	return "a"
 }
 
 func validatePart(what, value string, name bool) error {
