@@ -21,6 +21,8 @@ type Env struct {
 	// DataDir is the node's own directory, under which a driver whose settings
 	// name no directory keeps its files.
 	DataDir string
+	// Peering is how this node meets others; nil for a node on its own.
+	Peering *Peering
 }
 
 // Liveness is implemented by stores whose engine runs in this process and can
