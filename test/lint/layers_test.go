@@ -29,7 +29,7 @@ var targets = []string{
 	"store", "store/memory", "store/storetest",
 	"format", "format/yaml", "format/diff",
 	"validate", "seal", "auth", "auth/basic", "auth/throttle", "audit", "audit/file", "cache", "cache/memory",
-	"internal/record", "internal/view", "internal/other",
+	"internal/record", "internal/view", "internal/pki", "internal/cluster", "internal/backup", "internal/other",
 	"center", "protocol", "protocol/rest", "api", "api/gen", "client", "server", "standard",
 	library,
 }
@@ -61,8 +61,11 @@ var layers = []struct {
 	{folder: "cache/redis", allows: []string{"config", "plugin", "cache", library}},
 	{folder: "internal/record", allows: []string{"config", "auth", "audit"}},
 	{folder: "internal/view", allows: []string{"config", "store", "cache", "internal/record"}},
+	{folder: "internal/pki", allows: []string{"config"}},
+	{folder: "internal/cluster", allows: []string{"config", "plugin", "store", "internal/pki", library}},
+	{folder: "internal/backup", allows: []string{"config", "store", "internal/record", library}},
 	{folder: "center", allows: []string{
-		"config", "plugin", "internal/record", "internal/view",
+		"config", "plugin", "internal/record", "internal/view", "internal/backup",
 		"store", "format", "format/diff", "validate", "seal", "auth", "audit", "cache",
 	}},
 	{folder: "protocol", allows: []string{"config", "plugin", "format", "auth", "audit", "center", "api", "api/gen", library}},
@@ -73,7 +76,8 @@ var layers = []struct {
 	{folder: "client", allows: []string{"config"}},
 	{folder: "server", allows: []string{
 		"config", "plugin", "store", "format", "format/diff", "validate", "seal", "auth", "auth/throttle", "audit", "cache",
-		"internal/record", "internal/view", "internal/other", "center", "protocol", "api", "api/gen", library,
+		"internal/record", "internal/view", "internal/pki", "internal/cluster", "internal/backup", "internal/other",
+		"center", "protocol", "api", "api/gen", library,
 	}},
 	{folder: "standard", allows: []string{
 		"config", "plugin", "store", "store/memory", "store/storetest", "format", "format/yaml", "format/diff",
@@ -81,7 +85,7 @@ var layers = []struct {
 		"protocol", "protocol/rest", "server", library,
 	}},
 	{folder: "bench", allows: []string{"config", "client", "store", library}},
-	{folder: "cmd/setpoint", allows: []string{"config", "client", "server", "standard", library}},
+	{folder: "cmd/setpoint", allows: []string{"config", "store", "internal/pki", "internal/backup", "client", "server", "standard", library}},
 	{folder: "utils"},
 	{folder: "internal/utils"},
 }
