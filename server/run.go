@@ -25,6 +25,8 @@ type Options struct {
 	Version string
 	// Log is the node's logger.
 	Log *slog.Logger
+	// Now is the node's clock; nil is the machine's.
+	Now func() time.Time
 	// ResetAdmin gives the user admin a new password before the node serves.
 	ResetAdmin bool
 	// AdminPassword takes the password that the first start, or ResetAdmin, made
@@ -82,6 +84,9 @@ type closer struct {
 // has stopped. An error means that the node could not start, that a part of it
 // failed, or that something did not end within the grace.
 func Run(ctx context.Context, s *Settings, o Options) (err error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	n := &node{
 		settings: s, options: o, log: o.Log, metrics: newMetrics(o.Version),
 		fatal: make(chan error, 1), draining: make(chan struct{}), storeDown: make(chan struct{}),

@@ -33,7 +33,7 @@ func (n *node) open(ctx context.Context) error {
 	n.view = view.New(view.Options{Store: n.store, Cache: contents, Log: n.log.With("part", "view")})
 	directory := center.NewDirectory(n.log)
 	n.view.Tail(directory.Sections(), directory.Apply)
-	chain, passwords, authorizer, err := n.openAuth(ctx, auth.Env{Directory: directory, Log: n.log.With("part", "auth")})
+	chain, passwords, authorizer, err := n.openAuth(ctx, auth.Env{Directory: directory, Log: n.log.With("part", "auth"), Now: n.options.Now})
 	if err != nil {
 		return err
 	}
@@ -143,9 +143,9 @@ func (n *node) openAuth(ctx context.Context, env auth.Env) (chain auth.Chain, pa
 
 // prepare makes the user admin at the first start, or renews its password.
 func (n *node) prepare(ctx context.Context, passwords auth.PasswordHasher) error {
-	password, created, err := center.Bootstrap(ctx, n.store, passwords, time.Now())
+	password, created, err := center.Bootstrap(ctx, n.store, passwords, n.options.Now())
 	if err == nil && !created && n.options.ResetAdmin {
-		password, err = center.ResetAdmin(ctx, n.store, passwords, time.Now())
+		password, err = center.ResetAdmin(ctx, n.store, passwords, n.options.Now())
 		created = err == nil
 	}
 	if err != nil || !created {

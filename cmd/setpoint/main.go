@@ -42,7 +42,7 @@ func root(env cli.Env, program string) *cobra.Command {
 
 	all := cli.Root(env)
 	all.AddGroup(&cobra.Group{ID: "server", Title: "Server:"})
-	commands := node.Commands(node.Env{Drivers: drivers, Environ: env.Environ, Program: program, Version: env.Version})
+	commands := node.Commands(node.Env{Drivers: drivers, Environ: env.Environ, Program: program, Version: env.Version, Now: clock()})
 	commands = append(commands, benchmark.Command(benchmark.Env{
 		Drivers: drivers, Version: env.Version,
 		Connect: func(cmd *cobra.Command) (client.Options, error) { return cli.ClientOptions(cmd, env) },

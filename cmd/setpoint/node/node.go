@@ -25,6 +25,8 @@ type Env struct {
 	// Program is how to call this program, for lines to copy.
 	Program string
 	Version string
+	// Now is the clock of a node; nil is the machine's.
+	Now func() time.Time
 }
 
 // Commands returns the commands, for a root to add.
@@ -45,30 +47,36 @@ func Program(arg0 string) string {
 type flags struct {
 	config     string
 	resetAdmin bool
-	values     map[string]*string // by key
+	settings   []settingFlag
+}
+
+// settingFlag is a flag that sets the setting of a key.
+type settingFlag struct {
+	name, key string
+	value     *string
 }
 
 func (f *flags) register(cmd *cobra.Command) {
-	f.values = map[string]*string{}
-	add := func(name, key, usage string) {
-		f.values[key] = cmd.Flags().String(name, "", usage)
-	}
 	cmd.Flags().StringVar(&f.config, "config", "", "read settings from `FILE` ($SETPOINT_CONFIG)")
 	cmd.Flags().BoolVar(&f.resetAdmin, "reset-admin", false, "give the user admin a new password, and end its sessions")
-	add("data-dir", "data_dir", "keep everything in `DIR`")
-	add("http-addr", "http.addr", "listen at `HOST:PORT`")
-	add("admin-addr", "admin.addr", "serve metrics and profiles at `HOST:PORT`")
-	add("log-level", "log.level", "log from `LEVEL` on: debug, info, warn or error")
-	add("log-format", "log.format", "log as `FORMAT`: text or json")
+	f.add(cmd, "data-dir", "data_dir", "keep everything in `DIR`")
+	f.add(cmd, "http-addr", "http.addr", "listen at `HOST:PORT`")
+	f.add(cmd, "admin-addr", "admin.addr", "serve metrics and profiles at `HOST:PORT`")
+	f.add(cmd, "log-level", "log.level", "log from `LEVEL` on: debug, info, warn or error")
+	f.add(cmd, "log-format", "log.format", "log as `FORMAT`: text or json")
+}
+
+// add registers a flag for one setting.
+func (f *flags) add(cmd *cobra.Command, name, key, usage string) {
+	f.settings = append(f.settings, settingFlag{name, key, cmd.Flags().String(name, "", usage)})
 }
 
 // sources says where settings come from, flags last.
 func (f *flags) sources(e Env, cmd *cobra.Command) server.Sources {
 	s := server.Sources{File: e.file(f.config), Environ: e.Environ}
-	for key, value := range f.values {
-		name := strings.NewReplacer(".", "-", "_", "-").Replace(key)
-		if cmd.Flags().Changed(name) {
-			s.Flags = append(s.Flags, server.Flag{Name: "--" + name, Key: key, Value: *value})
+	for _, flag := range f.settings {
+		if cmd.Flags().Changed(flag.name) {
+			s.Flags = append(s.Flags, server.Flag{Name: "--" + flag.name, Key: flag.key, Value: *flag.value})
 		}
 	}
 	return s
@@ -86,7 +94,7 @@ func (e Env) file(given string) string {
 
 // run runs a node that logs to standard error.
 func (e Env) run(ctx context.Context, cmd *cobra.Command, s *server.Settings, o server.Options) error {
-	o.Version = e.Version
+	o.Version, o.Now = e.Version, e.Now
 	o.Log = server.NewLog(cmd.ErrOrStderr(), s.Log)
 	return server.Run(ctx, s, o)
 }
