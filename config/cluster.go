@@ -71,6 +71,12 @@ type ClusterStatus struct {
 	Nodes    []Node   `json:"nodes"`
 }
 
+// Invitation is where and whom to join.
+type Invitation struct {
+	Addresses   []string // host:port of peer ports
+	Fingerprint string   // SHA-256 of the authority's certificate, in lower-case hex
+}
+
 // JoinToken lets one new node in.
 type JoinToken struct {
 	ID        string    `json:"id"`
