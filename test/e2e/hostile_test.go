@@ -27,7 +27,7 @@ func besieged(t *testing.T) *server {
 		"HTTP_HEADER_TIMEOUT=1s", "PROTOCOLS_REST_BODY_TIMEOUT=1s", "PROTOCOLS_REST_TRUSTED_PROXIES=127.0.0.1",
 		"AUTH_BASIC_REMEMBER=0s", "AUTH_BASIC_PER_USER_FIRST_WAIT=30s", "LOG_LEVEL=debug",
 	)
-	s.secrets = append(s.secrets, marker)
+	s.secret(config.NewSecret(marker))
 	root := s.root()
 	build(t, root, "acme/shop/prod", "globex/web/prod")
 	publish(t, root, "acme/shop/prod/app.yaml", "secret: "+marker+"\n")
@@ -285,7 +285,7 @@ func TestGuessingIsSlowed(t *testing.T) {
 			t.Errorf("want %s let in, got %s: %s", who, a.Status, a.body)
 			return
 		}
-		s.secrets = append(s.secrets, session.Token)
+		s.secret(config.NewSecret(session.Token))
 	}
 	wantIn("alice at home", login("alice", right, "192.0.2.1"))
 

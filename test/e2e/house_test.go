@@ -2,40 +2,24 @@ package e2e
 
 import (
 	"errors"
+	"iter"
 	"testing"
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/test/program"
 )
 
 // path reads a path that the test wrote.
 func path(t testing.TB, text string) config.Path {
 	t.Helper()
-	p, err := config.ParsePath(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return p
+	return program.Path(t, text)
 }
 
 // build makes envs with the tenants and apps above them.
 func build(t testing.TB, c *client.Client, envs ...string) {
 	t.Helper()
-	there := func(err error) {
-		t.Helper()
-		if err != nil && config.KindOf(err) != config.Exists {
-			t.Fatal(err)
-		}
-	}
-	for _, text := range envs {
-		p := path(t, text)
-		_, err := c.CreateTenant(t.Context(), config.Tenant{Name: p.Tenant})
-		there(err)
-		_, err = c.CreateApp(t.Context(), config.App{Tenant: p.Tenant, Name: p.App})
-		there(err)
-		_, err = c.CreateEnv(t.Context(), config.Env{Tenant: p.Tenant, App: p.App, Name: p.Env})
-		there(err)
-	}
+	program.Envs(t, c, envs...)
 }
 
 // publish releases one config.
@@ -106,14 +90,11 @@ func problemOf(t testing.TB, want config.ErrorKind, err error) *config.Error {
 }
 
 // collect reads a listing to its end.
-func collect[T any](t testing.TB, seq func(func(T, error) bool)) []T {
+func collect[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
 	t.Helper()
-	var all []T
-	for item, err := range seq {
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, item)
+	all, err := program.Collect(seq)
+	if err != nil {
+		t.Fatal(err)
 	}
 	return all
 }

@@ -78,7 +78,7 @@ func TestShutdownIsGraceful(t *testing.T) {
 	_, _ = answers.ReadString('\n')
 	s.until("the poll", func() bool { return s.metric(`setpoint_streams{`) == 2 })
 
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+	if err := s.process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	select {
@@ -94,7 +94,7 @@ func TestShutdownIsGraceful(t *testing.T) {
 		t.Error(err)
 	}
 	wantStatus(t, "the write", http.StatusOK, answers)
-	if err := s.wait(); err != nil {
+	if err := s.process.Wait(patience); err != nil {
 		t.Errorf("want exit code 0, got %v", err)
 	}
 	if c, err := net.Dial("tcp", s.addr); err == nil {
@@ -152,10 +152,10 @@ func TestSecondServerIsRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			second := prepare(t, test.setting)
 			second.launch()
-			if err := second.wait(); err == nil {
+			if err := second.process.Wait(patience); err == nil {
 				t.Error("want an exit code that tells of a failure")
 			}
-			said := read(t, second.log) + read(t, second.out)
+			said := second.process.Log() + second.process.Out()
 			for _, words := range test.want {
 				if !strings.Contains(said, words) {
 					t.Errorf("want to be told %q, got:\n%s", words, said)

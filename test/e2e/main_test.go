@@ -3,11 +3,11 @@ package e2e
 import (
 	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/setpointhq/setpoint/test/program"
 )
 
 // binary is the program under test.
@@ -22,7 +22,7 @@ func run(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if binary, err = findBinary(dir); err != nil {
+	if binary, err = program.Find(dir); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -32,21 +32,4 @@ func run(m *testing.M) int {
 		return 1
 	}
 	return code
-}
-
-// findBinary takes the one that SETPOINT_BIN names, else builds one in dir.
-func findBinary(dir string) (string, error) {
-	if given := os.Getenv("SETPOINT_BIN"); given != "" {
-		if _, err := os.Stat(given); err != nil {
-			return "", fmt.Errorf("SETPOINT_BIN: %w", err)
-		}
-		return filepath.Abs(given)
-	}
-	out := filepath.Join(dir, "setpoint")
-	build := exec.Command("go", "build", "-o", out, "github.com/setpointhq/setpoint/cmd/setpoint")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if text, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, text)
-	}
-	return out, nil
 }

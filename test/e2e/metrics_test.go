@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/setpointhq/setpoint/client"
+	"github.com/setpointhq/setpoint/config"
 )
 
 // metric returns the sum of the series that begin with the text, as
@@ -105,7 +106,7 @@ func TestStrangersLearnNothing(t *testing.T) {
 	s := start(t)
 	build(t, s.root(), "acme/hidden-app/prod")
 	publish(t, s.root(), "acme/hidden-app/prod/hidden-config.yaml", "content: "+marker+"\n")
-	s.secrets = append(s.secrets, marker)
+	s.secret(config.NewSecret(marker))
 	plain := s.http()
 	admin := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	for target, want := range map[string]string{"/livez": "ok\n", "/readyz": "ready\n", "/readyz?verbose": "", "/livez?verbose": "ok\n"} {

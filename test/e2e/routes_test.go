@@ -81,7 +81,7 @@ func TestEveryRouteIsClosed(t *testing.T) {
 	root, plain := s.root(), s.http()
 	build(t, root, "acme/shop/prod", "globex/web/prod")
 	publish(t, root, "acme/shop/prod/app.yaml", "secret: "+marker+"\n")
-	s.secrets = append(s.secrets, marker)
+	s.secret(config.NewSecret(marker))
 	acme := s.program("acme-app", client.Grant{Role: "client", Scope: path(t, "acme")})
 	bindings := collect(t, root.Bindings(t.Context(), "acme-app"))
 	described := s.describe(t)

@@ -4,23 +4,19 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/test/program"
 )
 
 // patience bounds every wait of these tests. Nothing takes nearly as long; a
@@ -29,22 +25,16 @@ const patience = 60 * time.Second
 
 // server is one server process, and the data that outlives it.
 type server struct {
-	t       testing.TB
-	addr    string // of the main port
-	admin   string // of the admin port
-	dir     string
-	env     []string
-	secrets []string // must never be logged
+	t     testing.TB
+	addr  string // of the main port
+	admin string // of the admin port
+	dir   string
 
 	fingerprint string
 	password    config.Secret // of the user admin
 	token       config.Secret // a session of admin
 
-	cmd   *exec.Cmd
-	out   *os.File // what it says to people
-	log   *os.File
-	ended chan struct{}
-	exit  error // valid when ended is closed
+	process *program.Process
 }
 
 // start runs a new server and waits until it is ready. env are further settings
@@ -68,36 +58,21 @@ func prepare(t testing.TB, env ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{t: t, dir: filepath.Join(dir, "data"), addr: freeAddr(t), admin: freeAddr(t)}
-	s.out, s.log = create(t, filepath.Join(dir, "out")), create(t, filepath.Join(dir, "log"))
-	s.env = []string{
+	process, err := program.NewProcess(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.process = process
+	process.Program, process.Args = binary, []string{"serve"}
+	process.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir,
 		"SETPOINT_DATA_DIR=" + s.dir, "SETPOINT_HTTP_ADDR=" + s.addr, "SETPOINT_ADMIN_ADDR=" + s.admin,
 	}
 	for _, kv := range env {
-		s.env = append(s.env, "SETPOINT_"+kv)
+		process.Env = append(process.Env, "SETPOINT_"+kv)
 	}
 	t.Cleanup(s.finish)
 	return s
-}
-
-// create makes a file that a process may write to while others read it.
-func create(t testing.TB, name string) *os.File {
-	t.Helper()
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR|os.O_APPEND, 0o600)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return f
-}
-
-// read returns all that is in a file now.
-func read(t testing.TB, f *os.File) string {
-	t.Helper()
-	text, err := os.ReadFile(f.Name())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(text)
 }
 
 // freeAddr finds a loopback port for a server that must come back to it. It
@@ -123,17 +98,9 @@ func (s *server) adminURL(path string) string { return "http://" + s.admin + pat
 // launch runs the process; it need not be ready, nor even listen, when this returns.
 func (s *server) launch() {
 	s.t.Helper()
-	cmd := exec.Command(binary, "serve")
-	cmd.Env, cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = s.env, s.out, s.log, dieWithUs()
-	if err := cmd.Start(); err != nil {
+	if err := s.process.Launch(); err != nil {
 		s.t.Fatal(err)
 	}
-	ended := make(chan struct{})
-	s.cmd, s.ended = cmd, ended
-	go func() {
-		s.exit = cmd.Wait()
-		close(ended)
-	}()
 }
 
 // awaitReady waits until the server says that it is ready.
@@ -154,27 +121,17 @@ func (s *server) awaitReady() {
 // until waits for a condition, and fails the test if the server ends before.
 func (s *server) until(what string, holds func() bool) {
 	s.t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	limit := time.After(patience)
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-s.ended:
-			s.t.Fatalf("the server ended while the test waited for: %s: %v", what, s.exit)
-		case <-limit:
-			s.t.Fatalf("in vain waited for: %s", what)
-		}
+	if err := s.process.Until(what, patience, holds); err != nil {
+		s.t.Fatal(err)
 	}
 }
 
 // kill9 ends the process as a power cut would, and waits until it is gone.
 func (s *server) kill9() {
 	s.t.Helper()
-	if err := s.cmd.Process.Kill(); err != nil {
+	if err := s.process.Kill(); err != nil {
 		s.t.Fatal(err)
 	}
-	<-s.ended
 }
 
 // restart runs a server that ended on the same data and ports, and waits until
@@ -188,81 +145,29 @@ func (s *server) restart() {
 // stop ends the server as an operator does, and wants it to go in order.
 func (s *server) stop() {
 	s.t.Helper()
-	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		s.t.Fatal(err)
-	}
-	if err := s.wait(); err != nil {
+	if err := s.process.Stop(patience); err != nil {
 		s.t.Errorf("the server did not end in order: %v", err)
-	}
-}
-
-// wait returns how the process ended; one that does not end fails the test.
-func (s *server) wait() error {
-	s.t.Helper()
-	select {
-	case <-s.ended:
-		return s.exit
-	case <-time.After(patience):
-		_ = s.cmd.Process.Kill()
-		<-s.ended
-		s.t.Error("the server does not end")
-		return errors.New("had to be killed")
-	}
-}
-
-// running reports whether the process lives.
-func (s *server) running() bool {
-	if s.cmd == nil {
-		return false
-	}
-	select {
-	case <-s.ended:
-		return false
-	default:
-		return true
 	}
 }
 
 // finish ends the server, if it runs still, and judges its log.
 func (s *server) finish() {
-	if s.running() {
+	if s.process.Running() {
 		s.stop()
 	}
-	s.judgeLog()
+	for _, complaint := range s.process.Complaints() {
+		s.t.Error(complaint)
+	}
 	if s.t.Failed() {
-		text := read(s.t, s.log)
-		const most = 16 << 10
-		if len(text) > most {
-			text = "…" + text[len(text)-most:]
-		}
-		s.t.Logf("log of the server at %s:\n%s", s.addr, text)
+		s.t.Logf("log of the server at %s:\n%s", s.addr, s.process.LogEnd())
 	}
-	s.out.Close()
-	s.log.Close()
-}
-
-var alarm = regexp.MustCompile(`(?m)^(panic: |fatal error: |goroutine \d+ \[)|DATA RACE|panicked|level=ERROR|"level":"ERROR"`)
-
-// judgeLog fails the test for panics, errors and secrets in the log.
-func (s *server) judgeLog() {
-	text := read(s.t, s.log)
-	for line := range strings.Lines(text) {
-		if alarm.MatchString(line) {
-			s.t.Errorf("in the log: %s", line)
-		}
-	}
-	for _, secret := range s.secrets {
-		if strings.Contains(text, secret) {
-			s.t.Errorf("a secret is in the log: %s…", secret[:min(6, len(secret))])
-		}
+	if err := s.process.Close(); err != nil {
+		s.t.Error(err)
 	}
 }
 
 // secret notes what must never be logged.
-func (s *server) secret(secret config.Secret) config.Secret {
-	s.secrets = append(s.secrets, secret.Reveal())
-	return secret
-}
+func (s *server) secret(secret config.Secret) config.Secret { return s.process.Secret(secret) }
 
 // as returns an SDK client of the server that carries a token, or none.
 func (s *server) as(token config.Secret, change ...func(*client.Options)) *client.Client {
@@ -343,21 +248,14 @@ func (s *server) try(c *http.Client, method, path string, body []byte, headers .
 // bearer is the header value that carries a token.
 func bearer(token config.Secret) string { return "Bearer " + token.Reveal() }
 
-var (
-	passwordText    = regexp.MustCompile(`shown this once:[^A-Z0-9]+([A-Z0-9]{20,})`)
-	fingerprintText = regexp.MustCompile(`SHA-256 fingerprint ([0-9a-f]{64})`)
-)
-
 // readFirstWords takes from what the first start prints for a person the
 // password of admin and the certificate's fingerprint.
 func (s *server) readFirstWords() {
 	s.t.Helper()
-	var password, fingerprint []string
 	s.until("the first words", func() bool {
-		text := read(s.t, s.out)
-		password, fingerprint = passwordText.FindStringSubmatch(text), fingerprintText.FindStringSubmatch(text)
-		return password != nil && fingerprint != nil
+		var told, shown bool
+		s.password, told = s.process.Password()
+		s.fingerprint, shown = s.process.Fingerprint()
+		return told && shown
 	})
-	s.password = s.secret(config.NewSecret(password[1]))
-	s.fingerprint = fingerprint[1]
 }
