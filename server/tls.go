@@ -54,7 +54,7 @@ func tlsConfig(s TLSSettings, certificate *certs.Keeper) (*tls.Config, error) {
 	conf := &tls.Config{
 		MinVersion:     tls.VersionTLS12,
 		NextProtos:     []string{"h2", "http/1.1"},
-		GetCertificate: certificate.Get,
+		GetCertificate: certificate.GetCertificate,
 	}
 	if s.ClientCAFile != "" {
 		pem, err := os.ReadFile(s.ClientCAFile)

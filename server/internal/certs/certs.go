@@ -3,15 +3,14 @@
 package certs
 
 import (
-	"context"
-	"crypto/sha256"
+	"bytes"
 	"crypto/tls"
-	"encoding/hex"
 	"fmt"
 	"log/slog"
-	"os"
-	"sync/atomic"
+	"slices"
 	"time"
+
+	"github.com/setpointhq/setpoint/internal/pki"
 )
 
 // Source says where the certificate comes from.
@@ -27,79 +26,39 @@ type Source struct {
 	Log *slog.Logger
 }
 
-// Keeper holds the certificate in use and follows its files.
+// Keeper holds the certificate in use. Its Run follows the files.
 type Keeper struct {
-	log     *slog.Logger
-	current atomic.Pointer[tls.Certificate]
-	// load reads or makes the certificate; stamp changes whenever load would
-	// give another one.
-	load  func() (*tls.Certificate, error)
-	stamp func() string
-	seen  string
+	*pki.Followed[*tls.Certificate]
 }
-
-// Poll is how often the files are looked at. Watching the folder would miss
-// what mounts and links do to files in containers.
-const Poll = 5 * time.Second
 
 // Open reads the certificate, or makes it.
 func Open(from Source) (*Keeper, error) {
-	k := &Keeper{log: from.Log}
-	if from.CertFile != "" {
-		k.load = func() (*tls.Certificate, error) { return readPair(from.CertFile, from.KeyFile) }
-		k.stamp = func() string { return fileStamp(from.CertFile) + fileStamp(from.KeyFile) }
-	} else {
-		self := selfSigned{dir: from.Dir, name: from.Name}
-		k.load, k.stamp = self.load, self.stamp
+	reading := pki.Reading[*tls.Certificate]{
+		Load:     func() (*tls.Certificate, error) { return readPair(from.CertFile, from.KeyFile) },
+		Stamp:    func() string { return pki.FileStamp(from.CertFile, from.KeyFile) },
+		Equal:    func(a, b *tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) },
+		Describe: describe,
+		Log:      from.Log,
 	}
-	cert, err := k.load()
+	if from.CertFile == "" {
+		self := selfSigned{dir: from.Dir, name: from.Name}
+		reading.Load, reading.Stamp = self.load, self.stamp
+	}
+	followed, err := pki.Follow(reading)
 	if err != nil {
 		return nil, err
 	}
-	k.current.Store(cert)
-	k.seen = k.stamp()
-	return k, nil
+	return &Keeper{followed}, nil
 }
 
-// Run follows the certificate's files until ctx ends. A new certificate that
-// cannot be used is logged, and the old one stays.
-func (k *Keeper) Run(ctx context.Context) error {
-	tick := time.NewTicker(Poll)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-			k.look()
-		}
-	}
-}
-
-// look takes in a certificate that changed.
-func (k *Keeper) look() {
-	now := k.stamp()
-	if now == k.seen {
-		return
-	}
-	k.seen = now
-	cert, err := k.load()
-	if err != nil {
-		k.log.Error("the new certificate cannot be used; the old one stays", "error", err)
-		return
-	}
-	k.seen = k.stamp() // load may have written the files itself
-	k.current.Store(cert)
-	k.log.Info("the certificate was changed", "fingerprint", k.Fingerprint(), "expires", cert.Leaf.NotAfter)
-}
-
-// Get is for tls.Config.GetCertificate.
-func (k *Keeper) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k.current.Load(), nil }
+// GetCertificate is for tls.Config.
+func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) { return k.Get(), nil }
 
 // Fingerprint is the SHA-256 of the certificate in use, in lower-case hex.
-func (k *Keeper) Fingerprint() string {
-	sum := sha256.Sum256(k.current.Load().Leaf.Raw)
-	return hex.EncodeToString(sum[:])
+func (k *Keeper) Fingerprint() string { return pki.FingerprintOf(k.Get().Leaf) }
+
+func describe(cert *tls.Certificate) []slog.Attr {
+	return []slog.Attr{slog.String("fingerprint", pki.FingerprintOf(cert.Leaf)), slog.Time("expires", cert.Leaf.NotAfter)}
 }
 
 // readPair reads a certificate and its key, and refuses one that clients would.
@@ -112,14 +71,4 @@ func readPair(certFile, keyFile string) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("certificate %s expired on %s", certFile, cert.Leaf.NotAfter.Format(time.DateOnly))
 	}
 	return &cert, nil
-}
-
-// fileStamp changes when a file does, also when another of the same size and
-// time takes its name.
-func fileStamp(name string) string {
-	info, err := os.Stat(name)
-	if err != nil {
-		return "missing|"
-	}
-	return fmt.Sprint(info.ModTime().UnixNano(), info.Size(), inode(info), "|")
 }

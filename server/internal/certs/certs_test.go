@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/setpointhq/setpoint/internal/pki"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -34,7 +36,7 @@ func open(t *testing.T, from Source) *Keeper {
 func TestSelfMadeCertificateIsKeptAndForThisMachine(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tls")
 	k := open(t, Source{Dir: dir, Name: "config.example.org"})
-	leaf := k.current.Load().Leaf
+	leaf := k.Get().Leaf
 	roots := x509.NewCertPool()
 	roots.AddCert(leaf)
 	host, err := os.Hostname()
@@ -68,7 +70,7 @@ func TestSelfMadeCertificateFollowsItsNames(t *testing.T) {
 	if first.Fingerprint() == second.Fingerprint() {
 		t.Fatal("want a new certificate for a further name")
 	}
-	if err := second.current.Load().Leaf.VerifyHostname("192.0.2.1"); err != nil {
+	if err := second.Get().Leaf.VerifyHostname("192.0.2.1"); err != nil {
 		t.Error(err)
 	}
 }
@@ -77,10 +79,10 @@ func TestSelfMadeCertificateIsRenewedBeforeItEnds(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		k := open(t, Source{Dir: dir})
-		before, fingerprint := k.current.Load().Leaf, k.Fingerprint()
+		before, fingerprint := k.Get().Leaf, k.Fingerprint()
 
 		<-time.After(selfSignedLife - selfSignedRenew - time.Minute)
-		k.look()
+		k.Look()
 		if k.Fingerprint() != fingerprint {
 			t.Error("want the certificate to stay while it is good")
 		}
@@ -89,7 +91,7 @@ func TestSelfMadeCertificateIsRenewedBeforeItEnds(t *testing.T) {
 		go func() { stopped <- k.Run(ctx) }()
 		<-time.After(2 * time.Minute)
 		synctest.Wait()
-		after := k.current.Load().Leaf
+		after := k.Get().Leaf
 		if k.Fingerprint() == fingerprint || !after.NotAfter.After(before.NotAfter) {
 			t.Error("want a new certificate that lasts longer")
 		}
@@ -119,7 +121,7 @@ func TestChangedFilesAreTakenInAndBrokenOnesAreNot(t *testing.T) {
 	addr := serve(t, k)
 	want := func(from *Keeper) {
 		t.Helper()
-		if got := shown(t, addr); !bytes.Equal(got.Raw, from.current.Load().Leaf.Raw) {
+		if got := shown(t, addr); !bytes.Equal(got.Raw, from.Get().Leaf.Raw) {
 			t.Error("the listener shows another certificate")
 		}
 	}
@@ -128,20 +130,20 @@ func TestChangedFilesAreTakenInAndBrokenOnesAreNot(t *testing.T) {
 	if err := os.WriteFile(certFile, []byte("half a certific"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	k.look()
+	k.Look()
 	want(first)
 	if !strings.Contains(log.String(), "level=ERROR") || !strings.Contains(log.String(), "the old one stays") {
 		t.Errorf("want the log to say why, got %q", log.String())
 	}
 
 	install(secondDir)
-	k.look()
+	k.Look()
 	want(second)
 
 	if err := os.Remove(keyFile); err != nil {
 		t.Fatal(err)
 	}
-	k.look()
+	k.Look()
 	want(second)
 }
 
@@ -174,7 +176,7 @@ func copyFile(t *testing.T, from, to string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := writeFile(to, content); err != nil {
+	if err := pki.WriteFile(to, content, pki.SecretMode); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -182,7 +184,7 @@ func copyFile(t *testing.T, from, to string) {
 // serve completes TLS handshakes with the keeper's certificate.
 func serve(t *testing.T, k *Keeper) string {
 	t.Helper()
-	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: k.Get, MinVersion: tls.VersionTLS12})
+	l, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{GetCertificate: k.GetCertificate, MinVersion: tls.VersionTLS12})
 	if err != nil {
 		t.Fatal(err)
 	}

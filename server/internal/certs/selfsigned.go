@@ -1,8 +1,7 @@
 package certs
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
+	"crypto"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -17,6 +16,9 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/pki"
 )
 
 // The life of a certificate that the node makes for itself. A renewed one has
@@ -60,7 +62,7 @@ func (s selfSigned) stamp() string {
 	if cert, err := tls.LoadX509KeyPair(certFile, keyFile); err == nil && !s.good(cert.Leaf) {
 		due = time.Now().Format(time.DateOnly) // one try a day, should it fail
 	}
-	return fileStamp(certFile) + fileStamp(keyFile) + due
+	return pki.FileStamp(certFile, keyFile) + due
 }
 
 func (s selfSigned) good(cert *x509.Certificate) bool {
@@ -124,50 +126,22 @@ func (s selfSigned) make() error {
 		BasicConstraintsValid: true,
 	}
 	template.KeyUsage |= x509.KeyUsageCertSign
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
 		return err
 	}
-	return writeFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	return pki.WriteFile(certFile, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pki.SecretMode)
 }
 
 // keepKey reads the key, or makes it if there is none.
-func keepKey(name string) (*ecdsa.PrivateKey, error) {
-	content, err := os.ReadFile(name)
-	if err == nil {
-		if block, _ := pem.Decode(content); block != nil {
-			if parsed, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-				if key, ok := parsed.(*ecdsa.PrivateKey); ok {
-					return key, nil
-				}
-			}
-		}
-		return nil, fmt.Errorf("%s is no key of ours", name)
+func keepKey(name string) (crypto.Signer, error) {
+	key, err := pki.ReadKey(name)
+	if config.KindOf(err) != config.NotFound {
+		return key, err
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	made, text, err := pki.NewKey()
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	return key, writeFile(name, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-}
-
-// writeFile writes a file for its owner only, as a whole or not at all.
-func writeFile(name string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-*") // 0600
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // it is gone if all went well
-	_, err = f.Write(content)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), name)
+	return made, pki.WriteFile(name, text, pki.SecretMode)
 }
