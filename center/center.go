@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,7 +27,8 @@ import (
 	"github.com/setpointhq/setpoint/store"
 )
 
-// Options are the parts of a Center; all are required but Now.
+// Options are the parts of a Center; all are required but those that say
+// otherwise.
 type Options struct {
 	Store      store.Store
 	View       *view.View
@@ -37,6 +39,15 @@ type Options struct {
 	Limits     Limits
 	Log        *slog.Logger
 	Now        func() time.Time // time.Now if nil
+	// Node is this node's name; "node" if empty.
+	Node string
+	// Nodes is the cluster that the node belongs to; nil for a lone node.
+	Nodes Nodes
+	// Engine tells how this node's engine is doing; nil if it cannot.
+	Engine store.Cluster
+	// Self tells of this node what the center cannot know: where it is reached,
+	// its version, its disk, and problems with any of these. May be nil.
+	Self func(context.Context) config.Node
 }
 
 // Center is the domain's front door. It is safe for concurrent use.
@@ -53,6 +64,13 @@ type Center struct {
 	refusals  *refusals
 	turns     *turns
 	lastToken atomic.Pointer[renderedToken]
+	node      string
+	nodes     Nodes
+	engine    store.Cluster
+	self      func(context.Context) config.Node
+	started   time.Time
+	pulse     *pulse
+	instances *instances
 }
 
 // New makes a Center of its parts.
@@ -60,16 +78,25 @@ func New(o Options) *Center {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Node == "" {
+		o.Node = "node"
+	}
 	return &Center{
 		store: o.Store, view: o.View, formats: o.Formats, directory: o.Directory,
 		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now,
 		refusals: newRefusals(), turns: newTurns(),
+		node: o.Node, nodes: o.Nodes, engine: o.Engine, self: o.Self, started: o.Now().UTC().Round(0),
+		pulse: newPulse(), instances: newInstances(),
 	}
 }
 
-// Run does the center's background work, writing the audit records of refused
-// acts, until ctx ends. It returns when that work has stopped.
+// Run does the center's background work until ctx ends: it writes the audit
+// records of refused acts, and watches how old this node's picture may be. It
+// returns when all of that has stopped.
 func (c *Center) Run(ctx context.Context) error {
+	var beating sync.WaitGroup
+	defer beating.Wait()
+	beating.Go(func() { c.watchPulse(ctx) })
 	return c.refusals.run(ctx, c.writeRefusals)
 }
 
@@ -88,7 +115,7 @@ func (c *Center) authorize(ctx context.Context, op string, verb auth.Verb, path 
 	if !c.authz.Allowed(id, verb, path) {
 		return id, c.refuse(ctx, op, verb, path)
 	}
-	return id, nil
+	return id, c.tooStale(op, verb)
 }
 
 // authorizeReach lets the caller in if it may do the verb at the path or
@@ -101,7 +128,7 @@ func (c *Center) authorizeReach(ctx context.Context, op string, verb auth.Verb, 
 	if !c.authz.Reaches(id, verb, path) {
 		return id, c.refuse(ctx, op, verb, path)
 	}
-	return id, nil
+	return id, c.tooStale(op, verb)
 }
 
 // authenticated lets in whoever has proved an identity: for acts on oneself.
@@ -176,14 +203,19 @@ func dependsOnState(err error) bool {
 	}
 }
 
-// catchUp brings the view to a point that includes every finished commit, and
-// returns that point.
+// catchUp brings the view to a point that includes every commit that finished
+// before the call, and returns that point.
 func (c *Center) catchUp(ctx context.Context) (int64, error) {
+	begun := c.pulse.now()
 	page, err := c.store.Range(ctx, store.Query{Key: record.ClusterKey, KeysOnly: true})
 	if err != nil {
 		return 0, err
 	}
-	return page.Revision, c.waitFor(ctx, page.Revision)
+	if err := c.waitFor(ctx, page.Revision); err != nil {
+		return page.Revision, err
+	}
+	c.pulse.confirm(begun)
+	return page.Revision, nil
 }
 
 // waitFor waits until the view has applied the revision, within a bound.
@@ -278,6 +310,7 @@ type Limits struct {
 	RevisionWait     time.Duration `yaml:"revision_wait" doc:"longest wait for this node to catch up with a revision that a client asks for"`
 	SessionTTL       time.Duration `yaml:"session_ttl" doc:"how long a login lasts"`
 	TokenTTL         time.Duration `yaml:"token_ttl" doc:"longest life of an API token"`
+	MaxStaleness     time.Duration `yaml:"max_staleness" doc:"how long a node that is cut off from the others goes on serving what it knows; 0 means for ever"`
 }
 
 // Defaults fills every field.
@@ -312,6 +345,9 @@ func (l Limits) Validate() error {
 		if b.value < b.min {
 			errs = append(errs, fmt.Errorf("limits.%s: must be at least %d", b.name, b.min))
 		}
+	}
+	if l.MaxStaleness != 0 && l.MaxStaleness < pulsePatience {
+		errs = append(errs, fmt.Errorf("limits.max_staleness: must be at least %s, which is when a node knows that it is cut off, or 0", pulsePatience))
 	}
 	return errors.Join(errs...)
 }

@@ -58,6 +58,16 @@ func start(t testing.TB, adjust ...func(*center.Limits)) *node {
 // join runs a further node on a store.
 func join(t testing.TB, s store.Store, adjust ...func(*center.Limits)) *node {
 	t.Helper()
+	return joinWith(t, s, func(o *center.Options) {
+		for _, f := range adjust {
+			f(&o.Limits)
+		}
+	})
+}
+
+// joinWith is join with other parts than the usual ones.
+func joinWith(t testing.TB, s store.Store, change func(*center.Options)) *node {
+	t.Helper()
 	var cacheSettings cachememory.Settings
 	cacheSettings.Defaults()
 	contents, err := cacheSettings.Open(t.Context(), cache.Env{})
@@ -66,17 +76,16 @@ func join(t testing.TB, s store.Store, adjust ...func(*center.Limits)) *node {
 	}
 	var limits center.Limits
 	limits.Defaults()
-	for _, f := range adjust {
-		f(&limits)
-	}
 	log := slog.New(slog.DiscardHandler)
 	v := view.New(view.Options{Store: s, Cache: contents, Log: log})
 	directory := center.NewDirectory(log)
 	v.Tail(directory.Sections(), directory.Apply)
-	c := center.New(center.Options{
+	options := center.Options{
 		Store: s, View: v, Formats: format.NewSet(json.New(), yaml.New()),
 		Directory: directory, Authorizer: rbac.New(directory), Passwords: plainHasher{}, Limits: limits, Log: log,
-	})
+	}
+	change(&options)
+	c := center.New(options)
 	ctx, cancel := context.WithCancel(context.Background())
 	stopped := make(chan struct{}, 2)
 	go func() { v.Run(ctx); stopped <- struct{}{} }()

@@ -2,6 +2,8 @@ package center
 
 import (
 	"context"
+	"slices"
+	"time"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
@@ -15,6 +17,8 @@ type WatchRequest struct {
 	// After resumes: only what changed since that token is delivered. Empty, or
 	// a token that can no longer be resumed from, begins with a snapshot.
 	After config.Token
+	// Protocol names what the client speaks, for listings of instances.
+	Protocol string
 }
 
 // MaxPatterns bounds the patterns of one watch.
@@ -28,6 +32,14 @@ type Watch struct {
 	scopes   []config.Path
 	// password is the stored hash of the one that opened the watch, where one did.
 	password string
+	notify   func()
+
+	// What listings of instances tell of it. None of it changes.
+	client   config.Client
+	request  auth.Request
+	protocol string
+	patterns []string
+	since    time.Time
 }
 
 // Delivery is everything that changed for the client since the last one, as of
@@ -41,9 +53,9 @@ type Delivery struct {
 	Changes []view.Change
 }
 
-// Watch subscribes. notify is called, from the view's own loop, whenever Next
-// may have something new; it must not block. The caller calls Next once without
-// being notified, and Close at the end.
+// Watch subscribes. notify is called, from loops that serve everybody, whenever
+// Next may have something new or Staleness has changed; it must not block. The
+// caller calls Next once without being notified, and Close at the end.
 func (c *Center) Watch(ctx context.Context, r WatchRequest, notify func()) (*Watch, error) {
 	const op = "config.watch"
 	id, err := c.authenticated(ctx, op)
@@ -58,11 +70,15 @@ func (c *Center) Watch(ctx context.Context, r WatchRequest, notify func()) (*Wat
 	if err != nil {
 		return nil, err
 	}
-	w := &Watch{center: c, identity: id, scopes: scopes}
+	w := &Watch{
+		center: c, identity: id, scopes: scopes, notify: notify,
+		client: r.Client, request: auth.RequestFrom(ctx), protocol: r.Protocol, patterns: slices.Clone(r.Patterns),
+	}
 	if user, ok := c.directory.User(id.Subject); ok {
 		w.password = user.PasswordHash
 	}
 	w.sub = c.view.Subscribe(view.Filter{Patterns: patterns, Client: r.Client, After: after}, notify)
+	c.instances.add(w, c.now().UTC().Round(0))
 	return w, nil
 }
 
@@ -122,8 +138,8 @@ func (w *Watch) proven() bool {
 
 // Next returns what is new, without waiting; ok is false if nothing is. The
 // error is Unauthenticated once the password that opened the watch was changed
-// or its user is gone or disabled, and Denied once the right to watch was
-// withdrawn.
+// or its user is gone or disabled, Denied once the right to watch was withdrawn,
+// and Unavailable once this node is staler than the limit max_staleness allows.
 func (w *Watch) Next() (d Delivery, ok bool, err error) {
 	if !w.proven() {
 		return Delivery{}, false, config.Errorf(config.Unauthenticated, "config.watch", "", "the password that this watch was opened with is no longer good")
@@ -132,6 +148,9 @@ func (w *Watch) Next() (d Delivery, ok bool, err error) {
 		if !w.center.authz.Allowed(w.identity, auth.Fetch, scope) {
 			return Delivery{}, false, config.Errorf(config.Denied, "config.watch", scope.String(), "the right to watch this was withdrawn")
 		}
+	}
+	if err := w.center.tooStale("config.watch", auth.Fetch); err != nil {
+		return Delivery{}, false, err
 	}
 	got, ok := w.sub.Next()
 	if !ok {
@@ -149,5 +168,8 @@ func (w *Watch) Content(ctx context.Context, r *config.Release) ([]byte, error) 
 // Revision returns the position that the watch was last brought to.
 func (w *Watch) Revision() config.Token { return w.center.token(w.sub.Revision()) }
 
-// Close ends the subscription.
-func (w *Watch) Close() { w.sub.Close() }
+// Close ends the subscription. notify may be called once more meanwhile.
+func (w *Watch) Close() {
+	w.center.instances.remove(w)
+	w.sub.Close()
+}

@@ -310,6 +310,18 @@ func (p Pattern) Match(q Path) bool {
 		matchPart(p.parts[2], q.Env) && matchPart(p.parts[3], q.Name)
 }
 
+// Reaches reports whether the pattern can match q, if that is a config, or
+// something below it.
+func (p Pattern) Reaches(q Path) bool {
+	named := [...]string{q.Tenant, q.App, q.Env, q.Name}
+	for i, part := range named[:q.Level()] {
+		if !matchPart(p.parts[i], part) {
+			return false
+		}
+	}
+	return true
+}
+
 func matchPart(pattern, s string) bool {
 	if prefix, ok := strings.CutSuffix(pattern, "*"); ok {
 		return strings.HasPrefix(s, prefix)

@@ -13,6 +13,8 @@
 //	b/<path of config>/<version>      the content of a large release
 //	a/<tenant or _>/<complement of id>  audit record, the newest first
 //	u/<user>  k/<token>  g/<binding>  identities and rights
+//	j/<token>                         join token: lets a new node in
+//	l/<office>                        who holds the office; the store's own, see store.OfficeKey
 //	m/cluster                         the installation's own id
 package record
 
@@ -41,6 +43,8 @@ const (
 	Users    Section = 'u'
 	Tokens   Section = 'k'
 	Bindings Section = 'g'
+	Joins    Section = 'j'
+	Offices  Section = 'l'
 	Meta     Section = 'm'
 )
 

@@ -121,3 +121,12 @@ func DecodeToken(value []byte) (auth.Token, error) {
 	s.Token.SecretHash = s.SecretHash
 	return s.Token, err
 }
+
+// JoinToken is a join token as it lies in the store.
+type JoinToken struct {
+	config.JoinToken
+	// SecretHash is the SHA-256 of the secret.
+	SecretHash []byte `json:"secret_hash"`
+	// Key is that of the node that used it first, as it showed it.
+	Key string `json:"key,omitempty"`
+}
