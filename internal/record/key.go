@@ -12,6 +12,9 @@
 //	r/<path of config>/<version>      release, with its content if that is small
 //	b/<path of config>/<version>      the content of a large release
 //	a/<tenant or _>/<complement of id>  audit record, the newest first
+//	s/head                            where the chain that seals the audit ends
+//	s/c/<sequence>                    checkpoint: one link of that chain
+//	s/r/<sequence>                    the keys and hashes of a checkpoint's records
 //	u/<user>  k/<token>  g/<binding>  identities and rights
 //	j/<token>                         join token: lets a new node in
 //	l/<office>                        who holds the office; the store's own, see store.OfficeKey
@@ -40,6 +43,7 @@ const (
 	Releases Section = 'r'
 	Contents Section = 'b'
 	Audits   Section = 'a'
+	Seals    Section = 's'
 	Users    Section = 'u'
 	Tokens   Section = 'k'
 	Bindings Section = 'g'

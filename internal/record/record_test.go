@@ -11,6 +11,7 @@ import (
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/store"
 )
 
 var path = config.Path{Tenant: "acme", App: "shop", Env: "dev", Name: "app.json"}
@@ -102,4 +103,12 @@ func FuzzDecode(f *testing.F) {
 		_, _, _ = SplitVersion(rest)
 		_ = section
 	})
+}
+
+// The store writes the keys of offices by itself; they must lie where no other
+// noun does.
+func TestOfficesHaveASectionOfTheirOwn(t *testing.T) {
+	if got, want := Offices.Key("audit"), store.OfficeKey("audit"); want != got {
+		t.Errorf("want %s, got %s", want, got)
+	}
 }

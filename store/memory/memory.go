@@ -50,6 +50,7 @@ func open(c Settings) *Store {
 		revision: 1, // like etcd's: the empty store has a position, too
 		versions: map[string][]version{},
 		changed:  make(chan struct{}),
+		terms:    map[string]*term{},
 	}
 }
 
@@ -65,6 +66,7 @@ type Store struct {
 	versions  map[string][]version // by key, oldest first
 	log       []store.Batch        // every kept revision, oldest first; elements never change
 	changed   chan struct{}        // closed and replaced by each Commit; closed by Close
+	terms     map[string]*term     // by the key of the office
 }
 
 // version is one state of a key; a deleted one is a tombstone.
@@ -132,11 +134,21 @@ func (s *Store) Commit(ctx context.Context, txn store.Txn) (int64, error) {
 			return 0, store.ErrConflict
 		}
 	}
+	s.apply(txn.Writes)
+	return s.revision, nil
+}
+
+// apply makes the next revision of the writes and tells everybody.
+func (s *Store) apply(writes []store.Write) {
 	s.revision++
 	batch := store.Batch{Revision: s.revision}
-	for _, w := range txn.Writes {
+	for _, w := range writes {
 		if ev, ok := s.write(w); ok {
 			batch.Events = append(batch.Events, ev)
+		}
+		if t, held := s.terms[w.Key]; held {
+			t.end()
+			delete(s.terms, w.Key)
 		}
 	}
 	s.log = append(s.log, batch)
@@ -145,7 +157,6 @@ func (s *Store) Commit(ctx context.Context, txn store.Txn) (int64, error) {
 	}
 	close(s.changed)
 	s.changed = make(chan struct{})
-	return s.revision, nil
 }
 
 // write adds one version; false means that there was nothing to delete.
@@ -234,6 +245,9 @@ func (s *Store) Close() error {
 	if !s.closed {
 		s.closed = true
 		close(s.changed)
+		for _, t := range s.terms {
+			t.end()
+		}
 	}
 	return nil
 }

@@ -34,6 +34,7 @@ func Run(t *testing.T, open Factory) {
 		{"Compaction", Compaction},
 		{"Bookmarks", Bookmarks},
 		{"Values", Values},
+		{"Elections", Elections},
 		{"Lifecycle", Lifecycle},
 		{"Linearizability", Linearizability},
 	}
