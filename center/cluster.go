@@ -26,16 +26,10 @@ type Nodes interface {
 	// Invitation returns what a new node must know beside its token's secret: where
 	// nodes are reached, and the fingerprint of their authority. Unsupported on a
 	// node that cannot be joined.
-	Invitation() (Invitation, error)
+	Invitation() (config.Invitation, error)
 	// Instances asks every other node for the instances that it holds a connection
 	// of, for the path and what is below it; nodes that did not answer are named.
 	Instances(ctx context.Context, path config.Path) (found []config.Instance, silent []string, err error)
-}
-
-// Invitation is where and whom to join.
-type Invitation struct {
-	Addresses   []string `json:"addresses"`   // host:port of peer ports
-	Fingerprint string   `json:"fingerprint"` // SHA-256 of the authority's certificate, in hex
 }
 
 // Self describes this node, as it knows itself. It acts for the node and asks no

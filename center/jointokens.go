@@ -33,7 +33,7 @@ type NewJoinToken struct {
 // MintedJoinToken is a new join token, and what the node needs beside it.
 type MintedJoinToken struct {
 	config.JoinToken
-	Invitation
+	config.Invitation
 	// Text is what the node shows. It is kept nowhere.
 	Text config.Secret
 }
