@@ -275,7 +275,7 @@ func (c *committer) send(batch []*commit) {
 			}}
 		}
 	}
-	resp, err := c.store.txn(ctx, request)
+	resp, err := c.store.link.write(ctx, request)
 	err = clientv3.ContextError(ctx, err)
 	if err != nil {
 		c.sendFailed(batch, err)

@@ -5,57 +5,49 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"go.etcd.io/etcd/pkg/v3/featuregate"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
-	"go.etcd.io/etcd/server/v3/features"
 	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
 
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/store"
 )
 
-const (
-	// catchUpEntries is how much of the log stays in memory for followers that lag
-	// a little. A lone member has none, and one entry can hold many commits: with
-	// etcd's default of 5,000 they would take up hundreds of megabytes.
-	catchUpEntries = 100
-
-	// stopPatience bounds the wait for an engine that broke: its goroutine that
-	// met the fatal error is gone, so its orderly end may never come.
-	stopPatience = 5 * time.Second
-
-	// slowApply is when etcd logs that it was slow; its default of 100 ms is often
-	// exceeded under load, and the request that it prints is long.
-	slowApply = time.Second
-
-	// peerURL is the address under which the one member is entered in the
-	// membership. Nothing listens there; a cluster of several sets its own.
-	peerURL = "http://127.0.0.1:7403"
-)
+// stopPatience bounds the wait for an engine that broke: its goroutine that met
+// the fatal error is gone, so its orderly end may never come.
+const stopPatience = 5 * time.Second
 
 // engine is etcd's server in this process. It opens no port: its client is
-// in-process, and a single member has no peers.
+// in-process, and its peers come by the node's own port, if it has any.
 type engine struct {
 	server *embed.Etcd
 	lock   *fileutil.LockedFile
+	port   *port // nil for a lone node
 	// life ends when the engine does; its cause is store.ErrClosed after an
 	// orderly stop, or else why the engine died.
-	life context.Context
-	end  context.CancelCauseFunc
+	life    context.Context
+	end     context.CancelCauseFunc
+	watcher sync.WaitGroup
+	removed atomic.Bool // the other members said that this one is none any more
 }
 
-// embedded starts the engine and returns a store on it when it is ready.
-func embedded(ctx context.Context, c Settings, log *slog.Logger) (*Store, error) {
+// embedded starts the engine and returns a store on it when it is ready. peering
+// is nil for a lone node.
+func embedded(ctx context.Context, c Settings, peering *store.Peering, log *slog.Logger) (*Store, error) {
 	if c.UnsafeNoFsync {
 		log.Warn("fsync is off: a crash of the machine loses acknowledged data", "data_dir", c.DataDir)
 	}
@@ -63,30 +55,37 @@ func embedded(ctx context.Context, c Settings, log *slog.Logger) (*Store, error)
 	defer cancel()
 	e := &engine{}
 	e.life, e.end = context.WithCancelCause(context.Background())
-	if err := e.start(ctx, c, log); err != nil {
+	if err := e.start(ctx, c, peering, log); err != nil {
 		e.end(store.ErrClosed)
 		return nil, &config.Error{Op: "start the embedded etcd", Kind: kindOfStart(err), Path: c.DataDir, Err: err}
 	}
-	kv := adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(e.server.Server))
-	txn := func(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) { return kv.Txn(ctx, r) }
-	s := newStore(e.life, c, v3client.New(e.server.Server), txn, log)
+	s := newStore(e.life, c, v3client.New(e.server.Server), e.link(), log)
 	s.engine = e
-	if err := s.reclaim(ctx); err != nil {
+	if err := errors.Join(s.reclaim(ctx), s.moved(ctx)); err != nil {
 		return nil, errors.Join(translate("start the embedded etcd", err), s.Close())
+	}
+	if e.port != nil {
+		e.port.serve(e.server.Server)
 	}
 	return s, nil
 }
 
-// reclaim makes an engine writable again that was stopped by its quota, if there
-// is room now: because the quota was raised, or because the file can shrink.
-// Nobody else can do it, as there is no port for etcd's own tools.
+// link is how the store's calls reach the engine.
+func (e *engine) link() link {
+	kv := adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(e.server.Server))
+	return &direct{kv: kv}
+}
+
+// reclaim makes an engine writable again that was stopped by this member's quota,
+// if there is room now: because the quota was raised, or because the file can
+// shrink. Nobody else can do it, as there is no port for etcd's own tools.
 func (s *Store) reclaim(ctx context.Context) error {
 	alarms, err := s.client.AlarmList(ctx)
 	if err != nil {
 		return err
 	}
 	for _, a := range alarms.Alarms {
-		if a.Alarm != pb.AlarmType_NOSPACE {
+		if a.Alarm != pb.AlarmType_NOSPACE || a.MemberID != uint64(s.engine.server.Server.MemberID()) {
 			continue
 		}
 		// Not through the client: etcd's in-process one panics on this call.
@@ -106,17 +105,39 @@ func (s *Store) reclaim(ctx context.Context) error {
 	return nil
 }
 
-// kindOfStart tells a ctx that ended from an engine that does not start.
-func kindOfStart(err error) config.ErrorKind {
-	if kind := config.KindOf(err); kind == config.Canceled || kind == config.Timeout {
-		return kind
+// moved tells the other members where this one is now. A lone node that becomes
+// one of several has to, and a member that got a new address.
+func (s *Store) moved(ctx context.Context) error {
+	p := s.engine.port
+	if p == nil {
+		return nil
 	}
-	return config.Unavailable
+	id, now := s.engine.server.Server.MemberID(), []string{peerURL(p.peering.Advertise)}
+	if me := s.engine.server.Server.Cluster().Member(id); me != nil && slices.Equal(me.PeerURLs, now) {
+		return nil
+	}
+	_, err := s.client.MemberUpdate(ctx, uint64(id), now)
+	if errors.Is(err, rpctypes.ErrPeerURLExist) {
+		return config.Errorf(config.Unavailable, "", "", "another member is at %s already; give this node an address of its own", p.peering.Advertise)
+	}
+	return err
+}
+
+// kindOfStart tells a ctx that ended, or settings that cannot work, from an
+// engine that does not start.
+func kindOfStart(err error) config.ErrorKind {
+	switch kind := config.KindOf(err); kind {
+	case config.Canceled, config.Timeout, config.Invalid:
+		return kind
+	default:
+		return config.Unavailable
+	}
 }
 
 // start runs the server and waits until it is ready.
-func (e *engine) start(ctx context.Context, c Settings, log *slog.Logger) error {
-	conf, err := engineConfig(c, log, e.die)
+func (e *engine) start(ctx context.Context, c Settings, peering *store.Peering, log *slog.Logger) error {
+	logger := zapLogger(log, e.die).WithOptions(zap.Hooks(e.hear))
+	conf, err := engineConfig(c, peering, logger)
 	if err != nil {
 		return err
 	}
@@ -129,18 +150,25 @@ func (e *engine) start(ctx context.Context, c Settings, log *slog.Logger) error 
 		return err
 	}
 	if e.server, err = e.launch(ctx, conf); err != nil {
-		return err
+		return explainLaunch(err, peering)
+	}
+	if peering != nil {
+		// Before it is ready: it becomes so by talking with the others.
+		e.port = openPort(peering, e.server.Server, logger)
 	}
 	select {
 	case <-e.server.Server.ReadyNotify():
-		go e.watchOver()
+		e.watcher.Go(e.watchOver)
 		return nil
 	case <-e.server.Server.StopNotify():
-		err = errors.New("the engine stopped while it started; its warnings in the log say why")
+		err = e.stoppedItself()
 	case <-e.life.Done():
 		err = context.Cause(e.life)
 	case <-ctx.Done():
 		err = fmt.Errorf("the engine was not ready in time: %w", ctx.Err())
+		if why := e.explainWait(peering); why != "" {
+			err = fmt.Errorf("the engine was not ready in time: %s: %w", why, ctx.Err())
+		}
 	}
 	return errors.Join(err, e.stop())
 }
@@ -186,16 +214,39 @@ func (e *engine) watchOver() {
 			e.end(noAnswer("the engine failed: %w", err))
 		}
 	case <-e.server.Server.StopNotify():
-		e.end(noAnswer("the engine stopped by itself; its warnings in the log say why"))
+		e.end(e.stoppedItself())
 	}
+}
+
+// stoppedItself says why an engine stopped that nobody told to.
+func (e *engine) stoppedItself() error {
+	s := e.server.Server
+	if e.removed.Load() || s.IsIDRemoved(uint64(s.MemberID())) {
+		return noAnswer("this node was removed from the cluster; to let it join again, empty its data folder and add it as a new member")
+	}
+	return noAnswer("the engine stopped by itself; its warnings in the log say why")
+}
+
+// hear is told by etcd, through its log, what it tells nobody otherwise: that it
+// stops because the others no longer count this member as one of them.
+func (e *engine) hear(entry zapcore.Entry) error {
+	if entry.Message == "data-dir used by this member must be removed" {
+		e.removed.Store(true)
+	}
+	return nil
 }
 
 // die is told by etcd, through its log, of an error that it cannot survive.
 func (e *engine) die(message string) { e.end(noAnswer("the engine broke: %s", message)) }
 
-// stop ends the server and waits for it.
+// stop ends the server and waits for it. A leader hands over first.
 func (e *engine) stop() error {
 	e.end(store.ErrClosed)
+	e.watcher.Wait()
+	if e.port != nil {
+		e.port.drain()
+		defer e.port.close()
+	}
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -214,46 +265,4 @@ func (e *engine) stop() error {
 	case <-patience.C:
 		return fmt.Errorf("the engine did not stop after this: %w", cause)
 	}
-}
-
-// engineConfig translates the settings for etcd.
-func engineConfig(c Settings, log *slog.Logger, fatal func(string)) (*embed.Config, error) {
-	peer, err := url.Parse(peerURL)
-	if err != nil {
-		return nil, err
-	}
-	logger := zapLogger(log, fatal)
-	gate := featuregate.New(c.Name, logger)
-	if err := gate.Add(features.DefaultEtcdServerFeatureGates); err != nil {
-		return nil, err
-	}
-	err = gate.SetFromMap(map[string]bool{string(features.InitialCorruptCheck): true, string(features.CompactHashCheck): true})
-	if err != nil {
-		return nil, err
-	}
-	e := embed.NewConfig()
-	e.Name = c.Name
-	e.Dir = c.DataDir
-	e.ZapLoggerBuilder = embed.NewZapLoggerBuilder(logger)
-
-	// No listeners at all; the gateway would want one of its own.
-	e.ListenClientUrls, e.AdvertiseClientUrls, e.ListenPeerUrls = nil, nil, nil
-	e.EnableGRPCGateway = false
-	e.AdvertisePeerUrls = []url.URL{*peer}
-	e.InitialCluster = e.InitialClusterFromName(e.Name)
-
-	e.QuotaBackendBytes = int64(c.Quota)
-	e.MaxTxnOps = uint(c.MaxTxnOps)
-	e.MaxRequestBytes = uint(c.MaxRequestBytes)
-	e.SnapshotCount = uint64(c.SnapshotCount)
-	e.SnapshotCatchUpEntries = catchUpEntries
-	e.AutoCompactionMode = embed.CompactorModePeriodic
-	e.AutoCompactionRetention = c.CompactionRetention.String()
-	e.UnsafeNoFsync = c.UnsafeNoFsync
-	e.WarningApplyDuration = slowApply
-	e.ServerFeatureGate = gate
-	// A lone member elects itself: there are no heartbeats to wait for, so short
-	// ticks only make it ready sooner.
-	e.TickMs, e.ElectionMs = 10, 100
-	return e, nil
 }

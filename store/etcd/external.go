@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -50,6 +49,7 @@ func connect(ctx context.Context, c Settings, log *slog.Logger) (*Store, error) 
 		DialKeepAliveTime:    keepAliveTime,
 		DialKeepAliveTimeout: keepAliveTimeout,
 		MaxCallSendMsgSize:   int(c.MaxRequestBytes) + overhead,
+		MaxUnaryRetries:      1, // see remote
 		DialOptions:          []grpc.DialOption{grpc.WithConnectParams(reconnect())},
 		TLS:                  tlsConfig,
 		Username:             c.Username,
@@ -62,11 +62,7 @@ func connect(ctx context.Context, c Settings, log *slog.Logger) (*Store, error) 
 		e.Path = where
 		return nil, e
 	}
-	kv := clientv3.RetryKVClient(client)
-	txn := func(ctx context.Context, r *pb.TxnRequest) (*pb.TxnResponse, error) {
-		return kv.Txn(ctx, r, grpc.WaitForReady(true), grpc.MaxCallSendMsgSize(int(c.MaxRequestBytes)+overhead))
-	}
-	s := newStore(context.Background(), c, client, txn, log)
+	s := newStore(context.Background(), c, client, newRemote(client, c), log)
 	dial, cancel := context.WithTimeout(ctx, c.DialTimeout)
 	defer cancel()
 	if _, err := client.Get(dial, s.touch, clientv3.WithKeysOnly()); err != nil {

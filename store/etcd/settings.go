@@ -116,7 +116,7 @@ func (c *Settings) open(ctx context.Context, env store.Env) (*Store, error) {
 	if err := os.MkdirAll(settings.DataDir, 0o700); err != nil {
 		return nil, &config.Error{Op: "open the store", Kind: config.Unavailable, Path: settings.DataDir, Err: err}
 	}
-	return embedded(ctx, settings, log)
+	return embedded(ctx, settings, env.Peering, log)
 }
 
 var _ store.Driver = (*Settings)(nil)

@@ -15,7 +15,6 @@ import (
 	"strings"
 	"sync"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -29,7 +28,7 @@ type Store struct {
 	settings Settings
 	log      *slog.Logger
 	client   *clientv3.Client
-	txn      transact
+	link     link
 	engine   *engine // nil if the cluster is external
 	data     string  // what the keys of all entries begin with
 	touch    string  // the key that gives a commit a revision where its own writes change nothing
@@ -41,21 +40,19 @@ type Store struct {
 	// engine, and its cause is what calls fail with from then on.
 	life     context.Context
 	end      context.CancelCauseFunc
-	calls    sync.RWMutex // held for reading by calls to etcd, and by Close
+	calls    sync.RWMutex   // held for reading by calls to etcd, and by Close
+	terms    sync.WaitGroup // what keeps the offices that were won here
 	close    sync.Once
 	closeErr error
 }
 
-// transact sends a transaction as it goes over the wire.
-type transact func(context.Context, *pb.TxnRequest) (*pb.TxnResponse, error)
-
-// newStore makes a store on a client that is ready. It owns the client.
-func newStore(life context.Context, c Settings, client *clientv3.Client, txn transact, log *slog.Logger) *Store {
+// newStore makes a store on a client that is ready. It owns client and link.
+func newStore(life context.Context, c Settings, client *clientv3.Client, link link, log *slog.Logger) *Store {
 	s := &Store{
 		settings: c,
 		log:      log,
 		client:   client,
-		txn:      txn,
+		link:     link,
 		data:     c.Prefix + "data/",
 		touch:    c.Prefix + "touch",
 		backlog:  maxBacklog,
@@ -104,7 +101,7 @@ func (s *Store) rangeBackward(ctx context.Context, q store.Query) (store.Page, e
 	if q.Stale {
 		opts = append(opts, clientv3.WithSerializable())
 	}
-	resp, err := s.client.Get(ctx, s.data+first, opts...)
+	resp, err := s.get(ctx, q.Stale, s.data+first, opts...)
 	if err != nil {
 		return store.Page{}, err
 	}
@@ -131,7 +128,7 @@ func (s *Store) rangeOnce(ctx context.Context, q store.Query) (store.Page, error
 	} else {
 		opts = append(opts, clientv3.WithRange(to))
 	}
-	resp, err := s.client.Get(ctx, from, opts...)
+	resp, err := s.get(ctx, q.Stale, from, opts...)
 	if err != nil {
 		return store.Page{}, err
 	}
@@ -143,6 +140,15 @@ func (s *Store) rangeOnce(ctx context.Context, q store.Query) (store.Page, error
 		page.Entries, page.More = s.entries(resp.Kvs), resp.More
 	}
 	return page, nil
+}
+
+// get reads a span of keys.
+func (s *Store) get(ctx context.Context, stale bool, from string, opts ...clientv3.OpOption) (resp *clientv3.GetResponse, err error) {
+	err = s.link.read(ctx, stale, func(ctx context.Context) error {
+		resp, err = s.client.Get(ctx, from, opts...)
+		return err
+	})
+	return resp, err
 }
 
 // span returns the etcd keys that a query selects: from, included, to, excluded.
@@ -237,6 +243,8 @@ func (s *Store) Close() error {
 		s.commits.wait()
 		s.calls.Lock()
 		defer s.calls.Unlock()
+		s.terms.Wait()
+		s.link.close()
 		if err := s.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
 			s.closeErr = &config.Error{Op: "close the store", Kind: config.Unavailable, Err: err}
 		}
@@ -250,19 +258,33 @@ func (s *Store) Close() error {
 	return s.closeErr
 }
 
-// enter begins a call to etcd, unless the store's life is over: the embedded
-// server must not be called once it has stopped.
+// enter begins a call to etcd that must be answered in time, unless the store's
+// life is over.
 func (s *Store) enter(ctx context.Context) (_ context.Context, leave func(), err error) {
+	ctx, release, err := s.hold(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	// etcd's client waits for a connection as long as its ctx lets it.
+	ctx, cancel := context.WithTimeoutCause(ctx, s.settings.RequestTimeout, noAnswer("etcd did not answer within %s (request_timeout)", s.settings.RequestTimeout))
+	return ctx, func() {
+		cancel()
+		release()
+	}, nil
+}
+
+// hold keeps the engine from being stopped until release is called, unless the
+// store's life is over already: the embedded server must not be called once it
+// has stopped. The ctx that it returns ends with that life, and so must the use
+// of the engine. Calls must not be nested.
+func (s *Store) hold(ctx context.Context) (_ context.Context, release func(), err error) {
 	s.calls.RLock()
 	if s.life.Err() != nil {
 		s.calls.RUnlock()
 		return nil, nil, context.Cause(s.life)
 	}
 	ctx, unbind := s.bind(ctx)
-	// etcd's client waits for a connection as long as its ctx lets it.
-	ctx, cancel := context.WithTimeoutCause(ctx, s.settings.RequestTimeout, noAnswer("etcd did not answer within %s (request_timeout)", s.settings.RequestTimeout))
 	return ctx, func() {
-		cancel()
 		unbind()
 		s.calls.RUnlock()
 	}, nil
