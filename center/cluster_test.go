@@ -48,8 +48,8 @@ func (f *fakeNodes) Remove(_ context.Context, name string) error { return f.note
 
 func (f *fakeNodes) MoveLeader(_ context.Context, to string) error { return f.note("lead " + to) }
 
-func (f *fakeNodes) Invitation() (center.Invitation, error) {
-	return center.Invitation{Addresses: []string{"h1:7403", "h2:7403"}, Fingerprint: printOfCA}, f.err
+func (f *fakeNodes) Invitation() (config.Invitation, error) {
+	return config.Invitation{Addresses: []string{"h1:7403", "h2:7403"}, Fingerprint: printOfCA}, f.err
 }
 
 func (f *fakeNodes) Instances(context.Context, config.Path) ([]config.Instance, []string, error) {

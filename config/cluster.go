@@ -73,8 +73,8 @@ type ClusterStatus struct {
 
 // Invitation is where and whom to join.
 type Invitation struct {
-	Addresses   []string // host:port of peer ports
-	Fingerprint string   // SHA-256 of the authority's certificate, in lower-case hex
+	Addresses   []string `json:"addresses"`   // host:port of peer ports
+	Fingerprint string   `json:"fingerprint"` // SHA-256 of the authority's certificate, in lower-case hex
 }
 
 // JoinToken lets one new node in.
