@@ -41,6 +41,9 @@ type Options struct {
 	Now        func() time.Time // time.Now if nil
 	// Node is this node's name; "node" if empty.
 	Node string
+	// Elector gives offices to one node at a time; without one (nil) there is no
+	// elected work: audit is not sealed, and kept for ever.
+	Elector store.Elector
 	// Nodes is the cluster that the node belongs to; nil for a lone node.
 	Nodes Nodes
 	// Engine tells how this node's engine is doing; nil if it cannot.
@@ -61,6 +64,8 @@ type Center struct {
 	limits    Limits
 	log       *slog.Logger
 	now       func() time.Time
+	elector   store.Elector
+	verifying atomic.Bool // one verification of the audit at a time
 	refusals  *refusals
 	turns     *turns
 	lastToken atomic.Pointer[renderedToken]
@@ -83,7 +88,7 @@ func New(o Options) *Center {
 	}
 	return &Center{
 		store: o.Store, view: o.View, formats: o.Formats, directory: o.Directory,
-		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now,
+		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now, elector: o.Elector,
 		refusals: newRefusals(), turns: newTurns(),
 		node: o.Node, nodes: o.Nodes, engine: o.Engine, self: o.Self, started: o.Now().UTC().Round(0),
 		pulse: newPulse(), instances: newInstances(),
@@ -91,12 +96,18 @@ func New(o Options) *Center {
 }
 
 // Run does the center's background work until ctx ends: it writes the audit
-// records of refused acts, and watches how old this node's picture may be. It
-// returns when all of that has stopped.
+// records of refused acts, watches how old this node's picture may be and, while
+// this node is elected to it, seals audit records and deletes those past their
+// age. It returns when all of that has stopped.
 func (c *Center) Run(ctx context.Context) error {
-	var beating sync.WaitGroup
-	defer beating.Wait()
-	beating.Go(func() { c.watchPulse(ctx) })
+	if c.elector == nil {
+		c.log.InfoContext(ctx, "the store elects nobody: audit is not sealed, and kept for ever")
+	}
+	var offices sync.WaitGroup
+	defer offices.Wait()
+	offices.Go(func() { c.hold(ctx, sealerOffice, c.sealAudit) })
+	offices.Go(func() { c.hold(ctx, retentionOffice, c.retainAudit) })
+	offices.Go(func() { c.watchPulse(ctx) })
 	return c.refusals.run(ctx, c.writeRefusals)
 }
 
@@ -310,6 +321,7 @@ type Limits struct {
 	RevisionWait     time.Duration `yaml:"revision_wait" doc:"longest wait for this node to catch up with a revision that a client asks for"`
 	SessionTTL       time.Duration `yaml:"session_ttl" doc:"how long a login lasts"`
 	TokenTTL         time.Duration `yaml:"token_ttl" doc:"longest life of an API token"`
+	AuditRetention   time.Duration `yaml:"audit_retention" doc:"age at which sealed audit records are deleted, the same on all nodes; 0 keeps them for ever, because a record that is gone cannot be asked for again"`
 	MaxStaleness     time.Duration `yaml:"max_staleness" doc:"how long a node that is cut off from the others goes on serving what it knows; 0 means for ever"`
 }
 
@@ -345,6 +357,9 @@ func (l Limits) Validate() error {
 		if b.value < b.min {
 			errs = append(errs, fmt.Errorf("limits.%s: must be at least %d", b.name, b.min))
 		}
+	}
+	if l.AuditRetention != 0 && l.AuditRetention < time.Hour {
+		errs = append(errs, fmt.Errorf("limits.audit_retention: must be at least 1h, or 0 to keep records for ever, is %s", l.AuditRetention))
 	}
 	if l.MaxStaleness != 0 && l.MaxStaleness < pulsePatience {
 		errs = append(errs, fmt.Errorf("limits.max_staleness: must be at least %s, which is when a node knows that it is cut off, or 0", pulsePatience))
