@@ -115,7 +115,7 @@ func TestLoneNodeDescribesItself(t *testing.T) {
 	}
 }
 
-func prepared(t *testing.T) store.Store {
+func prepared(t testing.TB) store.Store {
 	t.Helper()
 	s := memory.New()
 	t.Cleanup(func() { s.Close() })

@@ -90,3 +90,36 @@ func TestValidateNamesThePartThatIsMissing(t *testing.T) {
 		t.Errorf("want the missing app named, got %v", err)
 	}
 }
+
+func TestPatternReaches(t *testing.T) {
+	for _, c := range []struct {
+		pattern, path string
+		want          bool
+	}{
+		{"acme/shop/prod", "", true},
+		{"acme/shop/prod", "acme", true},
+		{"acme/shop/prod", "globex", false},
+		{"acme/shop/prod", "acme/shop/prod", true},
+		{"acme/shop/prod", "acme/shop/dev", false},
+		{"acme/shop/prod", "acme/shop/prod/app.yaml", true},
+		{"acme/shop/prod/app.yaml", "acme/shop/prod", true},
+		{"acme/shop/prod/app.yaml", "acme/shop/prod/app.yaml", true},
+		{"acme/shop/prod/app.yaml", "acme/shop/prod/app.yml", false},
+		{"acme/*/prod/a*", "acme/web/prod", true},
+		{"acme/*/prod/a*", "acme/web/dev", false},
+		{"acme/*/prod/a*", "acme/web/prod/a.yaml", true},
+		{"acme/*/prod/a*", "acme/web/prod/b.yaml", false},
+	} {
+		pattern, err := ParsePattern(c.pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		path, err := ParsePath(c.path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := pattern.Reaches(path); got != c.want {
+			t.Errorf("%s reaches %q: want %v, got %v", c.pattern, c.path, c.want, got)
+		}
+	}
+}
