@@ -19,6 +19,9 @@ type check struct {
 	name string
 	// holds returns "" or, in words that give nothing of the data away, why not.
 	holds func() string
+	// advisory checks are told of but do not make the node unready: it serves all
+	// the same, and taking it out would serve nobody.
+	advisory bool
 }
 
 // state is how far the node has come.
@@ -51,20 +54,34 @@ func (h *health) register(handle func(pattern string, h http.Handler)) {
 // live answers while the process can answer at all.
 func live(w http.ResponseWriter, r *http.Request) { respond(w, r, http.StatusOK, "ok\n") }
 
+// isReady reports whether every check holds that is not merely advisory.
+func (h *health) isReady() bool {
+	for _, c := range h.checks {
+		if !c.advisory && c.holds() != "" {
+			return false
+		}
+	}
+	return true
+}
+
 // ready answers 200 if every check holds, else 503. With ?verbose it lists them.
 func (h *health) ready(w http.ResponseWriter, r *http.Request) {
 	status, failed := http.StatusOK, ""
 	var list strings.Builder
 	for _, c := range h.checks {
-		if why := c.holds(); why != "" {
+		why := c.holds()
+		switch {
+		case why != "" && c.advisory:
+			fmt.Fprintf(&list, "warning %s: %s\n", c.name, why)
+		case why != "":
 			status = http.StatusServiceUnavailable
 			if failed == "" {
 				failed = why
 			}
 			fmt.Fprintf(&list, "not ok %s: %s\n", c.name, why)
-			continue
+		default:
+			fmt.Fprintf(&list, "ok %s\n", c.name)
 		}
-		fmt.Fprintf(&list, "ok %s\n", c.name)
 	}
 	summary := "ready\n"
 	if failed != "" {

@@ -169,7 +169,7 @@ func (s *Settings) Validate() error {
 	if s.HTTP.MaxConnections < 1 {
 		bad("http.max_connections", "must be at least 1, is %d", s.HTTP.MaxConnections)
 	}
-	errs = append(errs, s.Log.validate(), s.TLS.validate(s.HTTP.Addr), s.validateDrivers(), s.Limits.Validate())
+	errs = append(errs, s.Log.validate(), s.TLS.validate(s.HTTP.Addr), s.validateDrivers())
 	return errors.Join(errs...)
 }
 

@@ -63,7 +63,7 @@ func (n *node) openPorts(ctx context.Context) error {
 		return err
 	}
 	n.onClose("lock", lock.Close)
-	n.health.checks = []check{{"state", n.state.holds}, {"store", n.storeHolds}, {"view", n.viewHolds}}
+	n.health.checks = []check{{name: "state", holds: n.state.holds}, {name: "store", holds: n.storeHolds}, {name: "view", holds: n.viewHolds}}
 	if n.settings.Admin.Addr != "" {
 		if n.admin, err = openAdmin(ctx, n.settings.Admin, n.log); err != nil {
 			return err

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -39,6 +40,7 @@ func (l *loader) validate(root plugin.Settings) {
 	// its consequence.
 	broken := len(l.problems) > 0
 	l.invalid("", root.Validate())
+	l.validateGroups()
 	for _, leaf := range leaves(l.root, "", false) {
 		if leaf.picks == nil {
 			continue
@@ -48,6 +50,18 @@ func (l *loader) validate(root plugin.Settings) {
 		}
 		for _, d := range leaf.picks.drivers() {
 			l.invalid(join(leaf.path, d.name), d.settings.Validate())
+		}
+	}
+}
+
+// validateGroups asks the groups of settings that can judge themselves.
+func (l *loader) validateGroups() {
+	for _, f := range fields(l.root) {
+		if f.value.Kind() != reflect.Struct {
+			continue
+		}
+		if group, ok := f.value.Addr().Interface().(interface{ Validate() error }); ok {
+			l.invalid(f.key, group.Validate())
 		}
 	}
 }
