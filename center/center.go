@@ -48,6 +48,12 @@ type Options struct {
 	Nodes Nodes
 	// Engine tells how this node's engine is doing; nil if it cannot.
 	Engine store.Cluster
+	// Snapshotter writes out all that the store holds, for backups; nil if the
+	// store cannot. Version, of Setpoint, and EngineName, of the store's driver,
+	// are what backups say of their origin.
+	Snapshotter store.Snapshotter
+	Version     string
+	EngineName  string
 	// Self tells of this node what the center cannot know: where it is reached,
 	// its version, its disk, and problems with any of these. May be nil.
 	Self func(context.Context) config.Node
@@ -76,6 +82,12 @@ type Center struct {
 	started   time.Time
 	pulse     *pulse
 	instances *instances
+
+	snapshotter store.Snapshotter
+	version     string
+	engineName  string
+	backing     chan struct{} // holds one while a backup is being made
+	backups     backups
 }
 
 // New makes a Center of its parts.
@@ -92,6 +104,7 @@ func New(o Options) *Center {
 		refusals: newRefusals(), turns: newTurns(),
 		node: o.Node, nodes: o.Nodes, engine: o.Engine, self: o.Self, started: o.Now().UTC().Round(0),
 		pulse: newPulse(), instances: newInstances(),
+		snapshotter: o.Snapshotter, version: o.Version, engineName: o.EngineName, backing: make(chan struct{}, 1),
 	}
 }
 

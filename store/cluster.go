@@ -125,6 +125,13 @@ type Snapshotter interface {
 	Snapshot(ctx context.Context, w io.Writer) (revision int64, err error)
 }
 
+// Prefixed is implemented by stores that keep their entries below a part of the
+// engine's keys: whoever reads the engine's snapshot must know it.
+type Prefixed interface {
+	// KeyPrefix is what the engine's keys of all entries begin with.
+	KeyPrefix() string
+}
+
 // Restore says what to make of a snapshot.
 type Restore struct {
 	// Snapshot is the name of a file with what a Snapshotter has written.
