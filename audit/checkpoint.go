@@ -44,7 +44,9 @@ type Sealed struct {
 }
 
 // SealRecord makes what a checkpoint keeps of a record.
-func SealRecord(key string, value []byte) Sealed { return Sealed{Key: key, Digest: sha256.Sum256(value)} }
+func SealRecord(key string, value []byte) Sealed {
+	return Sealed{Key: key, Digest: sha256.Sum256(value)}
+}
 
 // Leaf is the hash that stands for the record in the chain: over its key's
 // length, its key, and the digest of its value.

@@ -69,11 +69,9 @@ func (u unsealed) before(v unsealed) int {
 // sealAudit is the work of the sealer's office.
 func (c *Center) sealAudit(ctx context.Context, term store.Term) error {
 	s := &sealer{center: c, term: term}
-	var err error
-	if s.head, s.revision, err = c.sealHead(ctx, 0); err != nil {
+	if err := s.load(ctx); err != nil {
 		return err
 	}
-	s.position = s.head.Last
 	for {
 		if err := s.follow(ctx); !errors.Is(err, store.ErrCompacted) {
 			return err
@@ -82,6 +80,32 @@ func (c *Center) sealAudit(ctx context.Context, term store.Term) error {
 			return err
 		}
 	}
+}
+
+// load finds where to go on. That is the head, unless somebody took it away or
+// set it back: no checkpoint is ever made anew, so that what was done to the
+// chain can be seen.
+func (s *sealer) load(ctx context.Context) error {
+	page, err := s.center.store.Range(ctx, store.Query{Key: record.CheckpointPrefix(), Prefix: true, Reverse: true, Limit: 1})
+	if err != nil {
+		return err
+	}
+	if s.head, s.revision, err = s.center.sealHead(ctx, page.Revision); err != nil {
+		return err
+	}
+	for _, e := range page.Entries {
+		last, err := record.Decode[audit.Checkpoint](e.Value)
+		if err != nil {
+			return err
+		}
+		if last.Sequence > s.head.Sequence {
+			s.center.log.ErrorContext(ctx, "the head of the audit's chain was set back; sealing goes on behind the last checkpoint: verify the audit",
+				"head", s.head.Sequence, "checkpoint", last.Sequence)
+			s.head.Sequence, s.head.Hash, s.head.Last, s.head.Dropped = last.Sequence, last.Hash, last.Last, last.Dropped
+		}
+	}
+	s.position = s.head.Last
+	return nil
 }
 
 // sealHead reads the chain's head, and the revision of its key, as of a
@@ -198,7 +222,9 @@ func (s *sealer) commit(ctx context.Context, records []unsealed) error {
 			Records: s.head.Records + checkpoint.Records, Dropped: s.head.Dropped,
 		}
 		revision, err := s.center.store.Commit(ctx, store.Txn{
-			Conds: []store.Cond{s.term.Fence(), {Key: record.SealHeadKey, Revision: s.revision}},
+			Conds: []store.Cond{
+				s.term.Fence(), {Key: record.SealHeadKey, Revision: s.revision}, {Key: record.CheckpointKey(checkpoint.Sequence)},
+			},
 			Writes: []store.Write{
 				{Key: record.CheckpointKey(checkpoint.Sequence), Value: record.Encode(checkpoint)},
 				{Key: record.SealedKey(checkpoint.Sequence), Value: record.EncodeSealed(list)},
