@@ -1,12 +1,10 @@
 package etcd_test
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/setpointhq/setpoint/store"
 	"github.com/setpointhq/setpoint/store/etcd"
@@ -113,16 +111,35 @@ func (n *node) put(key string) error {
 	return err
 }
 
-func TestClusterConformance(t *testing.T) {
+// edge opens a store without an engine, as a node of its own would.
+func (c *cluster) edge(tb testing.TB, change func(*etcd.Settings)) *etcd.Store {
+	tb.Helper()
+	var settings etcd.Settings
+	settings.Defaults()
+	change(&settings)
+	p := &store.Peering{Name: "edge", Edge: true, Members: c.members(), CAFile: c.authority.file}
+	p.CertFile, p.KeyFile = c.authority.issue("edge")
+	s, err := settings.Open(tb.Context(), store.Env{Log: testLog(tb).With("node", "edge"), Peering: p})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return s.(*etcd.Store)
+}
+
+func TestMemberConformance(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, "n1", "n2", "n3")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	_ = ctx
-	for name, n := range c.nodes {
-		if err := n.put(name); err != nil {
-			t.Error(err)
-		}
-	}
-	_ = storetest.Run
+	opened := 0
+	storetest.Run(t, func(tb testing.TB) store.Store {
+		opened++
+		return c.nodes[fmt.Sprintf("n%d", 1+opened%3)].Sibling(fmt.Sprintf("/test-%d/", opened))
+	})
+}
+
+func TestEdgeConformance(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, "n1", "n2", "n3")
+	storetest.Run(t, func(tb testing.TB) store.Store {
+		return c.edge(tb, func(s *etcd.Settings) { s.Prefix = fmt.Sprintf("/test-%d/", prefixes.Add(1)) })
+	})
 }

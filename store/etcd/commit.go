@@ -300,7 +300,10 @@ func (c *committer) send(batch []*commit) {
 func (c *committer) sendFailed(batch []*commit, err error) {
 	failure := context.Cause(c.store.life)
 	if failure == nil {
-		failure = translate("commit", err)
+		failure = translateWrite("commit", err)
+	}
+	if config.KindOf(failure) == config.Exhausted {
+		failure = c.store.explain("commit", err)
 	}
 	if len(batch) > 1 && config.KindOf(failure) == config.TooLarge {
 		for _, one := range batch {

@@ -12,10 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"go.etcd.io/etcd/client/pkg/v3/fileutil"
-	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
@@ -60,10 +58,11 @@ func embedded(ctx context.Context, c Settings, peering *store.Peering, log *slog
 		return nil, &config.Error{Op: "start the embedded etcd", Kind: kindOfStart(err), Path: c.DataDir, Err: err}
 	}
 	s := newStore(e.life, c, v3client.New(e.server.Server), e.link(), log)
-	s.engine = e
-	if err := errors.Join(s.reclaim(ctx), s.moved(ctx)); err != nil {
+	s.engine, s.stop = e, e.stop
+	if err := s.moved(ctx); err != nil {
 		return nil, errors.Join(translate("start the embedded etcd", err), s.Close())
 	}
+	s.reclaim(ctx)
 	if e.port != nil {
 		e.port.serve(e.server.Server)
 	}
@@ -73,36 +72,10 @@ func embedded(ctx context.Context, c Settings, peering *store.Peering, log *slog
 // link is how the store's calls reach the engine.
 func (e *engine) link() link {
 	kv := adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(e.server.Server))
-	return &direct{kv: kv}
-}
-
-// reclaim makes an engine writable again that was stopped by this member's quota,
-// if there is room now: because the quota was raised, or because the file can
-// shrink. Nobody else can do it, as there is no port for etcd's own tools.
-func (s *Store) reclaim(ctx context.Context) error {
-	alarms, err := s.client.AlarmList(ctx)
-	if err != nil {
-		return err
+	if e.port == nil {
+		return &direct{kv: kv}
 	}
-	for _, a := range alarms.Alarms {
-		if a.Alarm != pb.AlarmType_NOSPACE || a.MemberID != uint64(s.engine.server.Server.MemberID()) {
-			continue
-		}
-		// Not through the client: etcd's in-process one panics on this call.
-		backend := s.engine.server.Server.Backend()
-		if err := backend.Defrag(); err != nil {
-			return err
-		}
-		if backend.Size() >= int64(s.settings.Quota) {
-			s.log.Error("the store has used up its quota and refuses writes; raise store.etcd.quota", "bytes", backend.Size(), "quota", int64(s.settings.Quota))
-			continue
-		}
-		s.log.Warn("the store had used up its quota; there is room again", "bytes", backend.Size(), "quota", int64(s.settings.Quota))
-		if _, err := s.client.AlarmDisarm(ctx, (*clientv3.AlarmMember)(a)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return newMember(e.server.Server, kv)
 }
 
 // moved tells the other members where this one is now. A lone node that becomes

@@ -38,15 +38,39 @@ func noAnswer(format string, args ...any) error {
 	return config.Errorf(config.Unavailable, "", "", format, args...)
 }
 
+// openOutcome ends the text of an error after which nobody can tell what became
+// of a transaction.
+const openOutcome = "whether this was written is not known: look before you try again"
+
+// translateWrite is translate for what a transaction failed with that was sent.
+// Whatever is not a refusal leaves open whether it happened, so it must have one
+// of the kinds that say so.
+func translateWrite(op string, err error) error {
+	if _, ours := errors.AsType[*config.Error](err); ours {
+		return translate(op, err)
+	}
+	switch code(err) {
+	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal:
+		return config.Errorf(config.Unavailable, op, "", "etcd cannot be reached or has no quorum; %s: %w", openOutcome, err)
+	}
+	return translate(op, err)
+}
+
 // translate gives an error of etcd's its kind, and a text that helps.
 func translate(op string, err error) error {
+	if e, ours := errors.AsType[*config.Error](err); ours { // from a link
+		if e.Op == "" {
+			e = &config.Error{Op: op, Kind: e.Kind, Path: e.Path, Err: e.Err}
+		}
+		return e
+	}
 	switch {
 	case errors.Is(err, rpctypes.ErrCompacted):
 		return store.ErrCompacted
 	case errors.Is(err, rpctypes.ErrFutureRev):
 		return config.Errorf(config.Invalid, op, "", "the revision is in the future: %w", err)
 	case errors.Is(err, rpctypes.ErrNoSpace):
-		return config.Errorf(config.Exhausted, op, "", "etcd has used up its quota and refuses writes; raise the quota (embedded: store.etcd.quota, then start again): %w", err)
+		return config.Errorf(config.Exhausted, op, "", "nothing can be written, because a member of the cluster has no room left, or has used up its quota; the cluster's status says which: free space on its disk, or raise the quota (embedded: store.etcd.quota) and start it again: %w", err)
 	case errors.Is(err, rpctypes.ErrRequestTooLarge):
 		return config.Errorf(config.TooLarge, op, "", "the transaction is larger than etcd takes (max_request_bytes); split it: %w", err)
 	case errors.Is(err, rpctypes.ErrTooManyOps):

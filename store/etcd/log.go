@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"runtime"
 	"strings"
+	"sync"
+	"time"
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
@@ -19,7 +21,7 @@ func zapLogger(log *slog.Logger, fatal func(message string)) *zap.Logger {
 	if log.Enabled(context.Background(), slog.LevelDebug) {
 		level = zapcore.InfoLevel
 	}
-	return zap.New(&bridge{LevelEnabler: level, log: log}, zap.WithFatalHook(fatalHook(fatal)))
+	return zap.New(&bridge{LevelEnabler: level, log: log, said: &repetition{last: map[string]time.Time{}}}, zap.WithFatalHook(fatalHook(fatal)))
 }
 
 type fatalHook func(message string)
@@ -33,12 +35,13 @@ func (h fatalHook) OnWrite(entry *zapcore.CheckedEntry, _ []zapcore.Field) {
 // bridge is a zapcore.Core that writes to slog.
 type bridge struct {
 	zapcore.LevelEnabler
-	log *slog.Logger
+	log  *slog.Logger
+	said *repetition
 }
 
 // With implements zapcore.Core.
 func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
-	return &bridge{LevelEnabler: b.LevelEnabler, log: slog.New(b.log.Handler().WithAttrs(attrs(fields)))}
+	return &bridge{LevelEnabler: b.LevelEnabler, log: slog.New(b.log.Handler().WithAttrs(attrs(fields))), said: b.said}
 }
 
 // Check implements zapcore.Core.
@@ -52,6 +55,9 @@ func (b *bridge) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapc
 // Write implements zapcore.Core.
 func (b *bridge) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 	ctx, level := context.Background(), slogLevel(entry, fields)
+	if level == slog.LevelWarn && b.said.lately(entry, fields) {
+		level = slog.LevelDebug
+	}
 	if !b.log.Enabled(ctx, level) {
 		return nil
 	}
@@ -70,7 +76,11 @@ func slogLevel(entry zapcore.Entry, fields []zapcore.Field) slog.Level {
 	case "exceeded recommended request limit", // max_request_bytes, for large change sets
 		"Running http and grpc server on single port. This is not recommended for production.", // there is no port at all
 		"simple token is not cryptographically signed",                                         // etcd's own users are not used
-		"retrying of unary invoker failed":                                                     // what stays broken is returned
+		"retrying of unary invoker failed",                                                     // what stays broken is returned
+		"rejecting promote learner: learner is not ready",                                      // is returned, too
+		"closed TCP streaming connection with remote peer",                                     // on purpose, by this side
+		"request stats",                         // what is slow is told where it is applied
+		"failed to find remote peer in cluster": // one that starts knows nobody yet
 		return slog.LevelDebug
 	case "Failed to detect schema version", "failed to update storage version":
 		if youngDatabase(fields) {
@@ -78,6 +88,8 @@ func slogLevel(entry zapcore.Entry, fields []zapcore.Field) slog.Level {
 		}
 	}
 	switch {
+	case ownEnd(fields):
+		return slog.LevelDebug
 	case strings.Contains(entry.Message, "cannot campaign at term"): // a lone member that replays its own joining
 		return slog.LevelDebug
 	case entry.Level >= zapcore.ErrorLevel:
@@ -99,6 +111,51 @@ func youngDatabase(fields []zapcore.Field) bool {
 	return false
 }
 
+// ownEnd recognises what etcd reports of connections because it stops itself.
+func ownEnd(fields []zapcore.Field) bool {
+	for _, f := range fields {
+		if err, ok := f.Interface.(error); ok && strings.Contains(err.Error(), "context canceled") {
+			return true
+		}
+	}
+	return false
+}
+
+// quiet is how long etcd's warnings of one thing are not repeated: of a member
+// that does not answer it has several, some many times a second.
+const (
+	quiet     = time.Minute
+	maxQuiets = 1_000
+)
+
+// repetition knows which warnings have been given lately.
+type repetition struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// lately reports whether a warning of the same thing was given a short while ago,
+// and notes this one if not.
+func (r *repetition) lately(entry zapcore.Entry, fields []zapcore.Field) bool {
+	key := entry.Message
+	for _, f := range fields {
+		switch f.Key {
+		case "remote-peer-id", "peer-id", "remote-member-id", "address", "to":
+			key += "\x00" + f.String
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.last[key]; ok && entry.Time.Sub(last) < quiet {
+		return true
+	}
+	if len(r.last) >= maxQuiets {
+		clear(r.last)
+	}
+	r.last[key] = entry.Time
+	return false
+}
+
 // attrs translates zap's fields.
 func attrs(fields []zapcore.Field) []slog.Attr {
 	enc := zapcore.NewMapObjectEncoder()
@@ -113,11 +170,11 @@ func attrs(fields []zapcore.Field) []slog.Attr {
 	return out
 }
 
-// snake turns etcd's kebab-case keys into the snake_case of all other logs.
+// snake turns etcd's keys, in kebab-case or with blanks, into the snake_case of all other logs.
 func snake(key string) string {
 	b := []byte(key)
 	for i, c := range b {
-		if c == '-' {
+		if c == '-' || c == ' ' {
 			b[i] = '_'
 		}
 	}

@@ -107,6 +107,9 @@ func (c *Settings) open(ctx context.Context, env store.Env) (*Store, error) {
 	if len(settings.Endpoints) > 0 {
 		return connect(ctx, settings, log)
 	}
+	if env.Peering != nil && env.Peering.Edge {
+		return edge(ctx, settings, env.Peering, log)
+	}
 	if settings.DataDir == "" {
 		if env.DataDir == "" {
 			return nil, config.Errorf(config.Invalid, "settings", "data_dir", "must name a folder, because the node has none")

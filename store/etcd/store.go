@@ -29,7 +29,9 @@ type Store struct {
 	log      *slog.Logger
 	client   *clientv3.Client
 	link     link
-	engine   *engine // nil if the cluster is external
+	engine   *engine      // nil if it runs elsewhere
+	stop     func() error // ends the engine, if that is the store's to do
+	edge     bool         // the engine runs on other nodes of Setpoint's own
 	data     string  // what the keys of all entries begin with
 	touch    string  // the key that gives a commit a revision where its own writes change nothing
 	backlog  int     // bytes that may wait for a slow watcher
@@ -41,6 +43,7 @@ type Store struct {
 	life     context.Context
 	end      context.CancelCauseFunc
 	calls    sync.RWMutex   // held for reading by calls to etcd, and by Close
+	file     sync.RWMutex   // held for reading by snapshots, and by who replaces the file of the data
 	terms    sync.WaitGroup // what keeps the offices that were won here
 	close    sync.Once
 	closeErr error
@@ -248,10 +251,10 @@ func (s *Store) Close() error {
 		if err := s.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
 			s.closeErr = &config.Error{Op: "close the store", Kind: config.Unavailable, Err: err}
 		}
-		if s.engine == nil {
+		if s.stop == nil {
 			return
 		}
-		if err := s.engine.stop(); err != nil {
+		if err := s.stop(); err != nil {
 			s.closeErr = &config.Error{Op: "close the store", Kind: config.Unavailable, Path: s.settings.DataDir, Err: err}
 		}
 	})
