@@ -130,7 +130,7 @@ func readFile(name string) ([]byte, error) {
 		}
 		return nil, config.Errorf(kind, "certificate", name, "cannot be read: %w", cause(err))
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }() // it was only read
 	content, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	switch {
 	case err != nil:

@@ -14,7 +14,7 @@ func TestNodesMeetAndKnowEachOther(t *testing.T) {
 	l := listen(t, n1.ServerConfig())
 	for _, host := range []string{"127.0.0.1", "localhost", "::1", "n1", "N1"} {
 		for _, protocol := range []string{"h2", "http/1.1"} {
-			err, got := l.call(t, n2.ClientConfig(host, protocol))
+			got, err := l.call(t, n2.ClientConfig(host, protocol))
 			if err != nil {
 				t.Fatalf("%s: %v", host, err)
 			}
@@ -38,7 +38,7 @@ func TestWithoutACertificateAClientIsNobody(t *testing.T) {
 	n1 := keeper(t, write(t, dir, a, local("n1")))
 	roots := x509.NewCertPool()
 	roots.AddCert(a.Certificate())
-	err, got := listen(t, n1.ServerConfig()).call(t, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"})
+	got, err := listen(t, n1.ServerConfig()).call(t, &tls.Config{RootCAs: roots, ServerName: "127.0.0.1"})
 	if err != nil || got.err != nil || got.peer != "" {
 		t.Errorf("want a connection of nobody, got %v and %v", err, got)
 	}
@@ -53,7 +53,7 @@ func TestTheConfigurationOfAHostIsForThatHostOnly(t *testing.T) {
 	l := listen(t, n1.ServerConfig())
 	for _, host := range []string{"n3", "192.0.2.1", "example.org", ""} {
 		conf := n2.ClientConfig(host)
-		if err, _ := l.call(t, conf); err == nil {
+		if _, err := l.call(t, conf); err == nil {
 			t.Errorf("want no connection to %q, which the certificate is not for", host)
 		}
 	}
@@ -112,14 +112,14 @@ func TestStrangersGetNowhere(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err, got := listen(t, n1.ServerConfig()).call(t, clientOf(t, c.files))
+			got, err := listen(t, n1.ServerConfig()).call(t, clientOf(t, c.files))
 			if err == nil || got.err == nil {
 				t.Fatalf("want the client refused, got %v and %v", err, got)
 			}
 			wantText(t, Explain(got.err), c.server)
 			wantText(t, Explain(err), c.client)
 
-			err, got = listen(t, serverOf(t, c.files)).call(t, n1.ClientConfig("127.0.0.1"))
+			got, err = listen(t, serverOf(t, c.files)).call(t, n1.ClientConfig("127.0.0.1"))
 			if err == nil || got.err == nil {
 				t.Fatalf("want the server refused, got %v and %v", err, got)
 			}
@@ -132,7 +132,7 @@ func TestStrangersGetNowhere(t *testing.T) {
 func TestAServerOfAnotherNameIsExplained(t *testing.T) {
 	dir, a := authority(t)
 	n1, n2 := keeper(t, write(t, dir, a, Request{Name: "n1", Hosts: []string{"10.0.0.1"}})), keeper(t, write(t, dir, a, local("n2")))
-	err, _ := listen(t, n1.ServerConfig()).call(t, n2.ClientConfig("127.0.0.1"))
+	_, err := listen(t, n1.ServerConfig()).call(t, n2.ClientConfig("127.0.0.1"))
 	wantAs[x509.HostnameError](t, err)
 	wantText(t, Explain(err), `not good for "127.0.0.1" but for n1, 10.0.0.1`, "setpoint cert issue n1 --host 127.0.0.1")
 }
@@ -157,7 +157,7 @@ func TestPlainTextGetsNowhere(t *testing.T) {
 func TestOldVersionsOfTLSAreRefused(t *testing.T) {
 	dir, a := authority(t)
 	n1 := keeper(t, write(t, dir, a, local("n1")))
-	err, got := listen(t, n1.ServerConfig()).call(t, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
+	got, err := listen(t, n1.ServerConfig()).call(t, &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11})
 	if err == nil || got.err == nil {
 		t.Fatalf("want TLS 1.1 refused, got %v and %v", err, got)
 	}
@@ -172,15 +172,15 @@ func TestAllowedNamesHoldInBothDirections(t *testing.T) {
 	nodes := []string{"*.nodes.example.org", "n1"}
 	n1, n2, app := node("n1", nodes...), node("n2.nodes.example.org", nodes...), node("app.example.org")
 
-	if err, got := listen(t, n1.ServerConfig()).call(t, n2.ClientConfig("127.0.0.1")); err != nil || got.err != nil {
+	if got, err := listen(t, n1.ServerConfig()).call(t, n2.ClientConfig("127.0.0.1")); err != nil || got.err != nil {
 		t.Fatalf("want nodes to meet, got %v and %v", err, got.err)
 	}
-	err, got := listen(t, n1.ServerConfig()).call(t, app.ClientConfig("127.0.0.1"))
+	got, err := listen(t, n1.ServerConfig()).call(t, app.ClientConfig("127.0.0.1"))
 	wantAs[*NotAllowedError](t, got.err)
 	wantText(t, Explain(got.err), `"app.example.org"`, "allowed names", "*.nodes.example.org")
 	wantText(t, Explain(err), "refuses this node's certificate")
 
-	err, got = listen(t, app.ServerConfig()).call(t, n1.ClientConfig("127.0.0.1"))
+	got, err = listen(t, app.ServerConfig()).call(t, n1.ClientConfig("127.0.0.1"))
 	wantAs[*NotAllowedError](t, err)
 	if got.err == nil {
 		t.Error("want the application to learn that it was refused")
@@ -199,7 +199,7 @@ func TestAPinnedAuthorityIsEnoughToKnowANode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err, got := l.call(t, conf); err != nil || got != (greeting{protocol: "http/1.1"}) {
+		if got, err := l.call(t, conf); err != nil || got != (greeting{protocol: "http/1.1"}) {
 			t.Errorf("%s: want a connection of nobody, got %v and %v", host, err, got)
 		}
 	}
@@ -243,7 +243,7 @@ func TestAManInTheMiddleDoesNotPassForAPinnedAuthority(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err, _ = listen(t, &tls.Config{Certificates: []tls.Certificate{c.pair}}).call(t, conf)
+			_, err = listen(t, &tls.Config{Certificates: []tls.Certificate{c.pair}}).call(t, conf)
 			if err == nil {
 				t.Fatal("want the server refused")
 			}
@@ -256,6 +256,6 @@ func TestAManInTheMiddleDoesNotPassForAPinnedAuthority(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	err, _ = listen(t, keeper(t, good).ServerConfig()).call(t, conf)
+	_, err = listen(t, keeper(t, good).ServerConfig()).call(t, conf)
 	wantAs[*PinError](t, err)
 }

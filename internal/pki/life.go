@@ -17,7 +17,8 @@ const (
 // years of 365 days, "90d", "1y", or a duration as Go writes it, "12h30m".
 // Invalid unless it is positive and at most 100 years.
 func ParseLife(text string) (time.Duration, error) {
-	life, ok := time.Duration(0), false
+	var life time.Duration
+	var ok bool
 	switch number, unit := cutUnit(text); unit {
 	case "d":
 		life, ok = times(number, day)
@@ -65,6 +66,12 @@ func FormatLife(life time.Duration) string {
 	case life >= day && life%day == 0:
 		return strconv.FormatInt(int64(life/day), 10) + "d"
 	default:
-		return strings.TrimSuffix(strings.TrimSuffix(life.String(), "0s"), "0m")
+		text := life.String() // 12h30m0s, 12h0m0s
+		for _, zero := range []string{"m0s", "h0m"} {
+			if strings.HasSuffix(text, zero) {
+				text = text[:len(text)-2]
+			}
+		}
+		return text
 	}
 }

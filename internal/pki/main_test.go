@@ -136,7 +136,7 @@ func (l listener) greet(conn *tls.Conn) {
 
 // call connects, and returns what each end made of it. In TLS 1.3 a client
 // learns only when it reads that its certificate was refused.
-func (l listener) call(t *testing.T, conf *tls.Config) (client error, server greeting) {
+func (l listener) call(t *testing.T, conf *tls.Config) (server greeting, client error) {
 	t.Helper()
 	raw, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", l.addr)
 	if err != nil {
@@ -150,7 +150,7 @@ func (l listener) call(t *testing.T, conf *tls.Config) (client error, server gre
 		_, client = conn.Read(make([]byte, 5))
 	}
 	raw.Close()
-	return client, <-l.seen
+	return <-l.seen, client
 }
 
 func wantKind(t *testing.T, want config.ErrorKind, err error) {
