@@ -99,13 +99,10 @@ func (r *retention) aged(ctx context.Context, head audit.Head) (through, records
 			if err != nil {
 				return 0, 0, err
 			}
-			// A record's time is the writer's, so the sealer's bounds it: one clock
-			// that ran ahead must not keep records for years.
-			newest := c.Newest
-			if c.SealedAt.Before(newest) {
-				newest = c.SealedAt
-			}
-			if c.Sequence > head.Sequence || !newest.Before(before) {
+			// Age counts from the sealing, not by the records' own times: those come
+			// from many clocks, and one that is wrong must not have records dropped
+			// early or kept for years.
+			if c.Sequence > head.Sequence || !c.SealedAt.Before(before) {
 				return through, records, nil
 			}
 			through, records, q.After = c.Sequence, records+c.Records, e.Key

@@ -1,9 +1,11 @@
 package center
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/setpointhq/setpoint/audit"
@@ -43,6 +45,7 @@ type sealer struct {
 	term     store.Term
 	head     audit.Head
 	revision int64 // of the head's key
+	dropped  int64 // as the last checkpoint has it
 	position int64 // from where on the log is followed
 	pending  []unsealed
 }
@@ -51,6 +54,28 @@ type sealer struct {
 type unsealed struct {
 	audit.Sealed
 	revision int64
+	dropped  int64 // if it is the retention's: the checkpoint that it tells of
+}
+
+func newUnsealed(e *store.Entry) unsealed {
+	return unsealed{Sealed: audit.SealRecord(e.Key, e.Value), revision: e.Revision, dropped: droppedBy(e)}
+}
+
+// droppedBy returns the checkpoint up to which a record says that records were
+// deleted because of their age, 0 if it says nothing of the kind.
+func droppedBy(e *store.Entry) int64 {
+	if tenant, _ := record.SplitAudit(e.Key); tenant != "" || !bytes.Contains(e.Value, []byte(retentionAction)) {
+		return 0
+	}
+	rec, err := record.Decode[audit.Record](e.Value)
+	if err != nil || rec.Action != retentionAction {
+		return 0
+	}
+	through, err := strconv.ParseInt(rec.Detail[retentionThrough], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return max(through, 0)
 }
 
 func (u unsealed) before(v unsealed) int {
@@ -98,6 +123,7 @@ func (s *sealer) load(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		s.dropped = last.Dropped
 		if last.Sequence > s.head.Sequence {
 			s.center.log.ErrorContext(ctx, "the head of the audit's chain was set back; sealing goes on behind the last checkpoint: verify the audit",
 				"head", s.head.Sequence, "checkpoint", last.Sequence)
@@ -179,7 +205,7 @@ func (s *sealer) take(batch store.Batch) {
 	from := len(s.pending)
 	for i := range batch.Events {
 		if e := &batch.Events[i]; !e.Deleted {
-			s.pending = append(s.pending, unsealed{Sealed: audit.SealRecord(e.Key, e.Value), revision: e.Revision})
+			s.pending = append(s.pending, newUnsealed(&e.Entry))
 		}
 	}
 	slices.SortFunc(s.pending[from:], unsealed.before)
@@ -232,7 +258,7 @@ func (s *sealer) commit(ctx context.Context, records []unsealed) error {
 			},
 		})
 		if err == nil {
-			s.head, s.revision = next, revision
+			s.head, s.revision, s.dropped = next, revision, checkpoint.Dropped
 			return nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
@@ -256,11 +282,16 @@ func (s *sealer) build(records []unsealed) (audit.Checkpoint, []audit.Sealed) {
 	c := audit.Checkpoint{
 		Sequence: s.head.Sequence + 1, Previous: s.head.Hash, Records: int64(len(records)),
 		First: records[0].revision, Last: records[len(records)-1].revision,
-		SealedAt: s.center.now().UTC().Round(0), Dropped: s.head.Dropped,
+		SealedAt: s.center.now().UTC().Round(0), Dropped: s.dropped,
 	}
 	list := make([]audit.Sealed, len(records))
 	for i := range records {
 		list[i] = records[i].Sealed
+		// Not what the head says, which anybody may have written: what a record says
+		// stays for everybody to see.
+		if d := records[i].dropped; d > c.Dropped && d < c.Sequence {
+			c.Dropped = d
+		}
 		_, id := record.SplitAudit(records[i].Key)
 		at, ok := record.AuditTime(id)
 		if !ok {

@@ -39,7 +39,7 @@ func (s *sealer) search(ctx context.Context) error {
 			if len(page.Entries) != 1 {
 				return config.Errorf(config.Internal, "audit.seal", found[i].Key, "the record was listed and is not there")
 			}
-			found[i].Sealed = audit.SealRecord(found[i].Key, page.Entries[0].Value)
+			found[i] = newUnsealed(&page.Entries[0])
 		}
 		s.pending = found
 		if err := s.seal(ctx, 0); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/setpointhq/setpoint/audit"
@@ -65,7 +64,7 @@ func (c *Center) VerifyAudit(ctx context.Context, expect AuditExpectation) (audi
 	}
 	defer c.verifying.Store(false)
 	for try := 1; ; try++ {
-		v := verifier{center: c, expect: expect.Sequence, expected: expected, marks: map[string]bool{}}
+		v := verifier{center: c, expect: expect.Sequence, expected: expected}
 		err := v.run(ctx)
 		if errors.Is(err, store.ErrCompacted) && try < verifyTries {
 			continue
@@ -102,10 +101,10 @@ type verifier struct {
 	covered  int64 // by the window
 	after    int64 // revision behind which the window begins
 
-	glanced   bool            // the first pass over the records is done
-	marks     map[string]bool // what records of the retention, not sealed yet, have dropped
-	rewritten []string        // keys of records that were written twice
-	strange   []stretch       // where records are that should not be
+	glanced   bool      // the first pass over the records is done
+	dropped   int64     // what records of the retention tell of that are not sealed yet
+	rewritten []string  // keys of records that were written twice
+	strange   []stretch // where records are that should not be
 }
 
 // span is a checkpoint as the comparison needs it.
@@ -242,14 +241,13 @@ func (v *verifier) checkEnd() {
 	}
 }
 
-// checkMark looks for what the mark of records dropped on purpose is backed by:
-// a checkpoint or, until there is one, the retention's own record.
+// checkMark compares the mark of records dropped on purpose with what backs it:
+// the last checkpoint or, until there is one, the retention's own record.
 func (v *verifier) checkMark() {
-	sealed := v.previous.Dropped
-	if v.head.Dropped == sealed || v.head.Dropped > sealed && v.marks[strconv.FormatInt(v.head.Dropped, 10)] {
-		return
+	if backed := max(v.previous.Dropped, v.dropped); v.head.Dropped != backed {
+		v.broken(&v.previous, fmt.Sprintf("the head marks the records up to checkpoint %d as deleted because of their age, and the chain those up to %d",
+			v.head.Dropped, backed))
 	}
-	v.broken(&v.previous, fmt.Sprintf("the head marks the records up to checkpoint %d as deleted because of their age, and the chain says %d", v.head.Dropped, sealed))
 }
 
 // compare compares the window with the records, and begins the next one.
@@ -317,11 +315,7 @@ func (v *verifier) glance(e store.Entry) {
 		return
 	}
 	v.out.Unsealed++
-	if tenant, _ := record.SplitAudit(e.Key); tenant == "" {
-		if rec, err := record.Decode[audit.Record](e.Value); err == nil && rec.Action == retentionAction {
-			v.marks[rec.Detail[retentionThrough]] = true
-		}
-	}
+	v.dropped = max(v.dropped, droppedBy(&e))
 }
 
 // span compares one checkpoint with the records of its span.
