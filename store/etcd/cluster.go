@@ -33,7 +33,9 @@ func (s *Store) Members(ctx context.Context) ([]store.Member, error) {
 }
 
 func memberOf(m *pb.Member) store.Member {
-	out := store.Member{ID: m.ID, Name: m.Name, Learner: m.IsLearner, Started: m.Name != ""}
+	// Founders are entered with their names before any of them has run; where
+	// they serve clients, they tell when they start.
+	out := store.Member{ID: m.ID, Name: m.Name, Learner: m.IsLearner, Started: len(m.ClientURLs) > 0}
 	if len(m.PeerURLs) > 0 {
 		out.Peer = peerAddress(m.PeerURLs[0])
 	}
