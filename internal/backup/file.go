@@ -41,19 +41,22 @@ func (f *File) Sync() error { return f.f.Sync() }
 
 // Commit makes what was written durable and gives it its name. A file that has
 // the name already is replaced.
-func (f *File) Commit() error {
+func (f *File) Commit() error { return f.CommitAs(f.name) }
+
+// CommitAs is Commit with another name, in the same directory.
+func (f *File) CommitAs(name string) error {
 	err := f.Sync()
 	if err == nil {
 		err = f.f.Close()
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), f.name)
+		err = os.Rename(f.Name(), name)
 	}
 	if err != nil {
-		return at("write backup", f.name, err)
+		return at("write backup", name, err)
 	}
 	f.done = true
-	return at("write backup", f.name, syncDir(filepath.Dir(f.name)))
+	return at("write backup", name, syncDir(filepath.Dir(name)))
 }
 
 // Close ends the file; what was not committed is gone.
