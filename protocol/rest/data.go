@@ -103,6 +103,9 @@ func (a *api) readConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if fresh.Strong {
+		a.markStale(w.Header()) // what it got from the others is as new as can be
+	}
 	if held := matchETag(r.Header["If-None-Match"], served.Release.Digest); held != "" {
 		a.contentHeaders(w.Header(), served.Release, held, served.Revision)
 		w.WriteHeader(http.StatusNotModified)
@@ -197,7 +200,8 @@ func contentHeaders() map[string]*huma.Param {
 		"ETag", "the content's digest, for If-None-Match",
 		"Setpoint-Version", "the release's version",
 		"Setpoint-Revision", "the position that the answer is true of; send it as min_revision to read no older one",
-		"Setpoint-Format", "the content's format")
+		"Setpoint-Format", "the content's format",
+		staleHeader, staleMeaning)
 }
 
 // readParams describes who asks, and how new the answer must be.

@@ -34,6 +34,9 @@ func (a *api) readEnv(w http.ResponseWriter, r *http.Request) error {
 	}
 	digest, size := fingerprint(snap.Releases)
 	h := w.Header()
+	if fresh.Strong {
+		a.markStale(h)
+	}
 	h["Vary"], h["Cache-Control"] = varyHeaders, revalidateHeaders
 	h.Set("Setpoint-Revision", string(snap.Revision))
 	if held := matchETag(r.Header["If-None-Match"], digest); held != "" {
@@ -102,7 +105,7 @@ func describeReadEnv(registry huma.Registry, op *huma.Operation) {
 	op.Parameters = append(configParams()[:3], readParams()...)
 	op.Responses["200"] = &huma.Response{
 		Description: "Every config that the client is served, with its content, by name.",
-		Headers:     headers("ETag", "for If-None-Match", "Setpoint-Revision", "the position that the answer is true of"),
+		Headers:     headers("ETag", "for If-None-Match", "Setpoint-Revision", "the position that the answer is true of", staleHeader, staleMeaning),
 		Content:     jsonBody[envAnswer](registry, nil),
 	}
 	op.Responses["304"] = &huma.Response{Description: "The client has all this already."}

@@ -38,10 +38,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const password = "correct horse battery"
 
-// server is a whole node behind a TLS listener: the real center on the memory
-// store, with real users.
+// server is a whole node: the real center on the memory store, with real users,
+// behind a TLS listener unless a test makes do without one.
 type server struct {
 	t        testing.TB
+	change   func(*center.Options) // the center's parts; may be nil
 	api      *api
 	url      string
 	http     *http.Client
@@ -52,15 +53,40 @@ type server struct {
 	nobody   string // has no rights
 	draining chan struct{}
 	drain    func()
+	stop     func()
 	log      *lockedBuffer
 }
 
 // start runs a node with tenant acme, app shop, envs dev, test and prod.
 func start(t testing.TB, adjust ...func(*Settings)) *server {
 	t.Helper()
+	return startWith(t, nil, adjust...)
+}
+
+// startWith is start with other parts of the center.
+func startWith(t testing.TB, change func(*center.Options), adjust ...func(*Settings)) *server {
+	t.Helper()
+	s, handler := deaf(t, change, adjust...)
+	listener := httptest.NewUnstartedServer(handler)
+	listener.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	listener.StartTLS()
+	s.url, s.http = listener.URL, listener.Client()
+	s.http.Transport.(*http.Transport).DisableCompression = true
+	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	t.Cleanup(func() {
+		s.stop()
+		s.http.CloseIdleConnections()
+		listener.Close()
+	})
+	return s
+}
+
+// deaf is a node that no listener leads to.
+func deaf(t testing.TB, change func(*center.Options), adjust ...func(*Settings)) (*server, http.Handler) {
+	t.Helper()
 	log := &lockedBuffer{}
 	logger := newLogger(log)
-	s := &server{t: t, draining: make(chan struct{}), log: log}
+	s := &server{t: t, change: change, draining: make(chan struct{}), log: log}
 	s.drain = sync.OnceFunc(func() { close(s.draining) })
 	chain := s.startCenter(logger)
 
@@ -79,20 +105,13 @@ func start(t testing.TB, adjust ...func(*Settings)) *server {
 	})
 	s.must(err)
 	s.api = opened.(*api)
-	listener := httptest.NewUnstartedServer(&mux)
-	listener.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	listener.StartTLS()
-	s.url, s.http = listener.URL, listener.Client()
-	s.http.Transport.(*http.Transport).DisableCompression = true
-	s.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		s.drain()
 		s.must(opened.Close(context.Background()))
-		s.http.CloseIdleConnections()
-		listener.Close()
 	})
+	t.Cleanup(s.stop)
 	s.furnish()
-	return s
+	return s, &mux
 }
 
 // startCenter runs a center and returns the chain that proves its users.
@@ -124,10 +143,14 @@ func (s *server) startCenter(log *slog.Logger) auth.Chain {
 
 	var limits center.Limits
 	limits.Defaults()
-	s.center = center.New(center.Options{
+	options := center.Options{
 		Store: st, View: v, Formats: format.NewSet(formatjson.New(), yaml.New()), Directory: directory,
 		Authorizer: rbac.New(directory), Passwords: hasher, Limits: limits, Log: log,
-	})
+	}
+	if s.change != nil {
+		s.change(&options)
+	}
+	s.center = center.New(options)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = v.Run(ctx) })

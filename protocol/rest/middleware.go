@@ -45,6 +45,7 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		a.observe("-", config.KindOf(err).String(), started)
 		return
 	}
+	a.markStale(h)
 	a.mux.ServeHTTP(w, r)
 }
 

@@ -27,6 +27,7 @@ var errorStatuses = map[int]string{
 	http.StatusTooManyRequests:       "Too many attempts; Retry-After says when to try again.",
 	http.StatusInternalServerError:   "A defect of the server; its log has the cause under the request id.",
 	http.StatusServiceUnavailable:    "The store cannot be reached, or the node is full; Retry-After says when to try again.",
+	http.StatusNotImplemented:        "This node cannot do that: it belongs to no cluster, or cannot be joined.",
 	http.StatusGatewayTimeout:        "The answer did not come in time.",
 }
 
@@ -55,7 +56,8 @@ func describedConfig() huma.Config {
 					"people and pipelines use the rest.\n\n" +
 					"Every error is an RFC 9457 problem with a stable `code`. Every answer has an `X-Request-Id`. " +
 					"Lists are paged by `limit` and `after`. A resource's `ETag` is its revision: send it back as `If-Match` " +
-					"to change only what you saw.",
+					"to change only what you saw. A node that is cut off from the others goes on answering reads, and says in " +
+					"`Setpoint-Stale-Seconds` how old what it knows may be.",
 				License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 			},
 			Components: &huma.Components{
@@ -76,6 +78,7 @@ func describedConfig() huma.Config {
 				{Name: "Archives", Description: "Import and export of a directory."},
 				{Name: "Identity", Description: "Log in, users, tokens, roles and bindings."},
 				{Name: "Audit", Description: "Who did what."},
+				{Name: "Cluster", Description: "The nodes of the installation, and who is connected to them."},
 			},
 		},
 		Formats:                      map[string]huma.Format{"application/json": format, "json": format},

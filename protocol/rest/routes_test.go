@@ -35,6 +35,7 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		"login": `{"username":"nobody","password":"x"}`, "set-password": `{"old":"x","new":"y"}`,
 		"create-token": `{"user":"vera"}`, "create-user": `{"name":"eve","password":"` + password + `"}`, "update-user": `{"description":"d"}`,
 		"create-binding": `{"user":"nobody","role":"admin","scope":""}`,
+		"move-leader":    `{"name":"n2"}`, "create-join-token": `{"ttl":"1h"}`,
 	}
 	q := request{method: r.Method, path: filled(r.Pattern, values), body: bodies[r.ID]}
 	switch r.ID {

@@ -57,6 +57,9 @@ func (s *watching) stream() error {
 // first that there is after resuming, the one that says so. It is false if the
 // stream is at its end.
 func (s *watching) pass() (alive bool) {
+	if !s.tellStale() {
+		return false
+	}
 	started := time.Now()
 	d, more, err := s.watch.Next()
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 
 const watchDescription = "With `Accept: text/event-stream` a stream of Server-Sent Events: `changes` with everything that changed for " +
 	"this client since the last one, grouped by revision; `current` once after the snapshot or after resuming, when there is nothing more to " +
-	"catch up with; `bye` when the server shuts down; `error` with a problem, after which the stream ends. Every event's id is a token to resume from, on " +
+	"catch up with; `stale` when this node is cut off from the others, with for how many seconds, and with 0 when it no longer is; `bye` when the server shuts down; `error` with a problem, after which the stream ends. Every event's id is a token to resume from, on " +
 	"any node, which browsers send as Last-Event-ID. A slow client gets the latest state of each config, not every one in between.\n\n" +
 	"Otherwise a long poll: answers as soon as there is something after `after`, or 304 when `wait` is over. Without `after` it answers at " +
 	"once with a snapshot."
@@ -34,6 +34,7 @@ type watching struct {
 	control *http.ResponseController
 	opened  time.Time
 	sent    time.Time // when something was last written
+	stale   bool      // the client was told that this node is cut off
 	// extended is when the deadline of writes was last moved.
 	extended time.Time
 }
@@ -90,7 +91,7 @@ func (a *api) watchRequest(r *http.Request, q url.Values) (center.WatchRequest, 
 	if err != nil {
 		return center.WatchRequest{}, 0, err
 	}
-	request := center.WatchRequest{Patterns: q["path"], Client: client, After: config.Token(q.Get("after"))}
+	request := center.WatchRequest{Patterns: q["path"], Client: client, After: config.Token(q.Get("after")), Protocol: Name}
 	// A browser that reconnects repeats the address, with the after of old.
 	if last := r.Header.Get("Last-Event-ID"); last != "" {
 		request.After = config.Token(last)
@@ -170,6 +171,7 @@ func (s *watching) poll(wait time.Duration) error {
 		case <-s.r.Context().Done():
 			return nil // the client is gone
 		}
+		s.api.markStale(s.w.Header())
 		s.w.Header().Set("Setpoint-Revision", string(s.watch.Revision()))
 		s.w.WriteHeader(http.StatusNotModified)
 		return nil
@@ -179,6 +181,7 @@ func (s *watching) poll(wait time.Duration) error {
 // answer writes a poll's answer.
 func (s *watching) answer(d center.Delivery) error {
 	h := s.w.Header()
+	s.api.markStale(h)
 	h["Content-Type"] = jsonHeaders
 	h.Set("Setpoint-Revision", string(d.Revision))
 	if s.r.Method == http.MethodHead {
@@ -265,7 +268,7 @@ func describeWatch(registry huma.Registry, op *huma.Operation) {
 		"event: changes\nid: 2s.k3j9\ndata: {\"revision\":\"2s.k3j9\",\"reset\":true,\"changes\":[{\"path\":\"acme/checkout/prod/application.yaml\",\"version\":3}]}\n\n" +
 		"event: current\nid: 2s.k3j9\ndata: {\"revision\":\"2s.k3j9\"}\n\n"}
 	op.Responses["200"] = &huma.Response{Description: "A stream, or a poll's answer.", Content: content,
-		Headers: headers("Setpoint-Revision", "of a poll: where to go on")}
+		Headers: headers("Setpoint-Revision", "of a poll: where to go on", staleHeader, staleMeaning)}
 	op.Responses["304"] = &huma.Response{Description: "A poll's time is up, and nothing happened.",
-		Headers: headers("Setpoint-Revision", "where to go on")}
+		Headers: headers("Setpoint-Revision", "where to go on", staleHeader, staleMeaning)}
 }
