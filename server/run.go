@@ -60,6 +60,7 @@ type node struct {
 	http, admin *port
 	certificate *certs.Keeper
 	store       store.Store
+	elector     store.Elector // nil if the store elects nobody
 	view        *view.View
 	center      *center.Center
 	protocols   []protocol.Protocol

@@ -47,6 +47,7 @@ func (n *node) open(ctx context.Context) error {
 	n.center = center.New(center.Options{
 		Store: n.store, View: n.view, Formats: formats, Directory: directory,
 		Authorizer: authorizer, Passwords: passwords, Limits: n.settings.Limits, Log: n.log.With("part", "center"),
+		Elector: n.elector,
 	})
 	n.background("collector", paceCollector)
 	n.background("view", n.view.Run)
@@ -98,6 +99,7 @@ func (n *node) openStore(ctx context.Context) error {
 	}
 	n.onClose("store", opened.Close)
 	n.store = &meteredStore{Store: opened, metrics: n.metrics}
+	n.elector, _ = opened.(store.Elector)
 	n.metrics.sizes(opened)
 	if engine, ok := opened.(store.Liveness); ok {
 		n.background("store", func(ctx context.Context) error {
