@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/setpointhq/setpoint/config"
 )
@@ -43,7 +44,10 @@ type Served struct {
 	// NotModified says that what has ReadOptions.ETag is still current; Content
 	// is nil then.
 	NotModified bool
-	Content     []byte
+	// Stale is for how long the node that answered has been cut off from the
+	// others, and so how old the answer may be; 0 if it is not.
+	Stale   time.Duration
+	Content []byte
 }
 
 // Get returns the bytes of one config, exactly as they were published.
@@ -61,7 +65,7 @@ func (c *Client) Get(ctx context.Context, path config.Path, o ReadOptions) (Serv
 	s := Served{
 		Path: path, Format: resp.Header.Get("Setpoint-Format"), MediaType: resp.Header.Get("Content-Type"),
 		ETag: resp.Header.Get("ETag"), Revision: config.Token(resp.Header.Get("Setpoint-Revision")),
-		NotModified: resp.StatusCode == http.StatusNotModified,
+		NotModified: resp.StatusCode == http.StatusNotModified, Stale: staleness(resp.Header),
 	}
 	s.Version, _ = strconv.ParseInt(resp.Header.Get("Setpoint-Version"), 10, 64)
 	if s.NotModified {
@@ -79,9 +83,10 @@ type Snapshot struct {
 	Env      config.Path  `json:"env"`
 	Revision config.Token `json:"revision"`
 	Configs  []Release    `json:"configs"`
-	// ETag stands for the whole; NotModified is as in Served.
-	ETag        string `json:"-"`
-	NotModified bool   `json:"-"`
+	// ETag stands for the whole; NotModified and Stale are as in Served.
+	ETag        string        `json:"-"`
+	NotModified bool          `json:"-"`
+	Stale       time.Duration `json:"-"`
 }
 
 // Release is an immutable published version of a config.
@@ -105,7 +110,7 @@ func (c *Client) Snapshot(ctx context.Context, env config.Path, o ReadOptions) (
 		return Snapshot{}, err
 	}
 	s := Snapshot{
-		Env: env, ETag: orDefault(a.header.Get("ETag"), o.ETag), NotModified: a.notModified,
+		Env: env, ETag: orDefault(a.header.Get("ETag"), o.ETag), NotModified: a.notModified, Stale: staleness(a.header),
 		Revision: orDefault(wire.Revision, config.Token(a.header.Get("Setpoint-Revision"))), Configs: []Release{},
 	}
 	for _, w := range wire.Configs {

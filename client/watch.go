@@ -27,6 +27,10 @@ type WatchRequest struct {
 	// OnRetry, if set, is told of each disconnect and of the wait before the
 	// next attempt.
 	OnRetry func(err error, wait time.Duration)
+	// OnStale, if set, is told when the node that the watch is on is cut off from
+	// the others, with for how long it has been, and with 0 once it no longer is.
+	// What it delivers meanwhile is old news. A reconnect begins with 0.
+	OnStale func(stale time.Duration)
 }
 
 // Event is what one revision changed of what is watched.
@@ -96,6 +100,7 @@ type watcher struct {
 	r     WatchRequest
 	after config.Token
 	reset bool // the next event must say Reset: the place to resume at was lost
+	stale bool // OnStale was told so
 	tries int  // since the last event
 	hint  time.Duration
 }
@@ -129,6 +134,7 @@ func (w *watcher) connect(ctx context.Context, yield func(Event, error) bool) er
 		return err
 	}
 	defer s.close()
+	w.tellStale(0)
 	if kind, _, _ := mime.ParseMediaType(s.Header.Get("Content-Type")); kind != "text/event-stream" {
 		return config.Errorf(config.Unsupported, "watch", "", "the server, or a proxy before it, answered with %q instead of a stream of events", kind)
 	}
@@ -168,6 +174,15 @@ func (w *watcher) request() request {
 func (w *watcher) deliver(m message, yield func(Event, error) bool) error {
 	switch m.event {
 	case "changes", "current":
+	case "stale":
+		var s struct {
+			Seconds float64 `json:"seconds"`
+		}
+		if err := json.Unmarshal([]byte(m.data), &s); err != nil {
+			return badEvent(err)
+		}
+		w.tellStale(time.Duration(s.Seconds * float64(time.Second)))
+		return nil
 	case "bye":
 		return config.Errorf(config.Unavailable, "watch", "", "the server is going away")
 	case "error":
@@ -190,6 +205,14 @@ func (w *watcher) deliver(m message, yield func(Event, error) bool) error {
 		return errStopped
 	}
 	return nil
+}
+
+// tellStale tells of a change, and of nothing else.
+func (w *watcher) tellStale(stale time.Duration) {
+	if w.r.OnStale != nil && (stale > 0 || w.stale) {
+		w.r.OnStale(stale)
+	}
+	w.stale = stale > 0
 }
 
 func decodeEvent(data []byte) (Event, error) {
