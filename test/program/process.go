@@ -218,14 +218,14 @@ func (p *Process) Password() (config.Secret, bool) {
 	return p.Secret(config.NewSecret(found[1])), true
 }
 
-// Fingerprint is that of the certificate which the node has made for itself;
-// false if it does not say.
+// Fingerprint is that of the certificate which the node has made for itself, as
+// it said last; false if it did not.
 func (p *Process) Fingerprint() (string, bool) {
-	found := fingerprintText.FindStringSubmatch(p.Out())
-	if found == nil {
+	found := fingerprintText.FindAllStringSubmatch(p.Out(), -1)
+	if len(found) == 0 {
 		return "", false
 	}
-	return found[1], true
+	return found[len(found)-1][1], true
 }
 
 // Close lets go of the files. The process must have ended.

@@ -156,6 +156,12 @@ func TestLinear(t *testing.T) {
 		{"a version that was left out", func(s *story) { s.ops[2].Items[0].Version = 4 }, "t/a/e/a: no order"},
 		{"other content than was written", func(s *story) { s.ops[6].Items[0].Digest = "other" }, "t/a/e/b: no order"},
 		{"a condition that did not hold", func(s *story) { s.ops[2].Items[0].Expected = version(1) }, "expects version 1"},
+		{"a strong read that finds nothing", func(s *story) {
+			s.ops = append(s.ops, read(history.ReadStrong, "n2", 70, 80, 0, history.Item{Path: a}))
+		}, "t/a/e/a: no order"},
+		{"a strong read before there was anything", func(s *story) {
+			s.ops = append(s.ops, read(history.ReadStrong, "n2", 0, 5, 0, history.Item{Path: a}))
+		}, ""},
 		{"a conflict that was none", func(s *story) { s.ops[4].Items[0].Expected = version(3) }, "found version 3"},
 		{"a conflict seen in an old state", func(s *story) { s.ops[4].Current = 1 }, "found version 1"},
 		{"a write that was over before it began", func(s *story) {
@@ -342,6 +348,15 @@ func TestReads(t *testing.T) {
 		{"a node goes back", func(s *story) {
 			s.ops = append(s.ops, read(history.Read, "n2", 63, 64, 40, at(a, 3, "A1")))
 		}, "n2 went back: it had answered as of revision 45"},
+		{"not there yet", func(s *story) {
+			s.ops = append(s.ops, history.Op{Node: "n4", Kind: history.Read, Outcome: history.OK, Items: []history.Item{{Path: a}}})
+		}, ""},
+		{"not there any more", func(s *story) {
+			s.ops = append(s.ops, history.Op{Node: "n2", Kind: history.Read, Call: ms(70), Return: ms(71), Outcome: history.OK, Items: []history.Item{{Path: a}}})
+		}, "n2 went back: it had found t/a/e/a"},
+		{"not there, in spite of a token", func(s *story) {
+			s.ops = append(s.ops, history.Op{Node: "n4", Kind: history.ReadAfter, Outcome: history.OK, Items: []history.Item{{Path: a, AtLeast: 1}}})
+		}, "returned version 0 of t/a/e/a for a token"},
 		{"a revision that is none", func(s *story) { s.ops[7].Revision = "" }, "is no token"},
 	})
 }

@@ -63,8 +63,10 @@ type Op struct {
 	Call   time.Duration
 	Return time.Duration
 	Items  []Item
-	// Comment is a write's own, by which it is found again.
+	// Comment is a write's own, by which it is found again. To is the version that
+	// a rollback goes back to.
 	Comment string
+	To      int64
 
 	Outcome Outcome
 	// ChangeSet and Revision are those of a write that is OK; Revision that of a
@@ -75,7 +77,9 @@ type Op struct {
 	// server has found; of a call that is Refused.
 	Conflict bool
 	Current  int64
-	Err      string
+	// Failure is of what kind the error was, and Err its text.
+	Failure config.ErrorKind
+	Err     string
 }
 
 // Seen is one event of a watch.
@@ -113,9 +117,10 @@ type Past struct {
 type History struct {
 	begun time.Time
 
-	mu      sync.Mutex
-	ops     []Op
-	watches map[string]*Watch
+	mu         sync.Mutex
+	ops        []Op
+	watches    map[string]*Watch
+	complaints []string
 }
 
 // New begins a history.
@@ -141,6 +146,20 @@ func (h *History) See(name string, s Seen) {
 		h.watches[name] = w
 	}
 	w.Seen = append(w.Seen, s)
+}
+
+// Complain enters what must not happen to a client, whatever the trouble.
+func (h *History) Complain(who string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.complaints = append(h.complaints, who+": "+err.Error())
+}
+
+// Complaints returns what was complained of.
+func (h *History) Complaints() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.complaints)
 }
 
 // Ops returns all calls, by when they were made.
