@@ -74,7 +74,7 @@ type Authority struct {
 func CreateAuthority(dir string, o Options) (*Authority, error) {
 	certFile, keyFile := AuthorityFiles(dir)
 	exists := func(file string) error {
-		return config.Errorf(config.Exists, "create authority", file, "is there already and is never overwritten; choose another folder, or make the next authority with 'setpoint cert rotate --authority'")
+		return config.Errorf(config.Exists, "create authority", file, "an authority is never overwritten; choose another folder, or make the next authority with 'setpoint cert rotate --authority'")
 	}
 	if err := o.complete(); err != nil {
 		return nil, err

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,10 @@ import (
 // Poll is how often files are looked at. Watching the folder would miss what
 // mounts and links do to files in containers.
 const Poll = 5 * time.Second
+
+// warnBefore is how long before a certificate's end the log begins to tell of
+// it, once a day. What renews itself has done so by then.
+const warnBefore = 21 * day
 
 // retryBroken is how long it takes until files that could not be used, and have
 // not changed since, are tried again.
@@ -26,13 +31,15 @@ type Reading[T any] struct {
 	Stamp func() string
 	// Equal says that two values are the same, and nothing need be told.
 	Equal func(a, b T) bool
-	// Describe says what is new about a value, for the log.
-	Describe func(T) []slog.Attr
-	// Log is told of changes, and of those that cannot be used.
+	// Leaf is the certificate that is shown.
+	Leaf func(T) *x509.Certificate
+	// Log is told of changes, of those that cannot be used, and of a certificate
+	// that is about to end.
 	Log *slog.Logger
 }
 
-// Followed is a value that is read from files, and again when they change.
+// Followed is a certificate and what goes with it, read from files, and again
+// when they change.
 type Followed[T any] struct {
 	reading Reading[T]
 	current atomic.Pointer[T]
@@ -40,6 +47,7 @@ type Followed[T any] struct {
 	mu     sync.Mutex
 	seen   string
 	broken time.Time // when seen could not be used; zero if it could
+	warned time.Time // when the log was last told that the certificate ends soon
 }
 
 // Follow reads the value. Run keeps it up with its files.
@@ -67,6 +75,7 @@ func (f *Followed[T]) Run(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			f.Look()
+			f.warn()
 		}
 	}
 }
@@ -93,7 +102,20 @@ func (f *Followed[T]) Look() {
 		return
 	}
 	f.current.Store(&value)
-	f.reading.Log.LogAttrs(context.Background(), slog.LevelInfo, "the certificate was changed", f.reading.Describe(value)...)
+	leaf := f.reading.Leaf(value)
+	f.reading.Log.Info("the certificates were changed", "name", leaf.Subject.CommonName, "fingerprint", FingerprintOf(leaf), "expires", leaf.NotAfter)
+}
+
+// warn tells of a certificate that is about to end.
+func (f *Followed[T]) warn() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	leaf := f.reading.Leaf(f.Get())
+	if time.Until(leaf.NotAfter) > warnBefore || time.Since(f.warned) < day {
+		return
+	}
+	f.warned = time.Now()
+	f.reading.Log.Warn("a certificate that is in use ends soon; put a new one in its place", "name", leaf.Subject.CommonName, "expires", leaf.NotAfter)
 }
 
 // FileStamp changes when one of the files does, also when another of the same

@@ -2,14 +2,16 @@ package pki
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"log/slog"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
-func TestRunFollowsTheFilesAndTriesBrokenOnesAgain(t *testing.T) {
+func TestRunFollowsTheFiles(t *testing.T) {
 	dir, a := authority(t)
 	f := write(t, dir, a, local("n1"))
 	synctest.Test(t, func(t *testing.T) {
@@ -31,32 +33,57 @@ func TestRunFollowsTheFilesAndTriesBrokenOnesAgain(t *testing.T) {
 			t.Error(err)
 		}
 
-		tries, value := 0, 1
-		followed, err := Follow(Reading[int]{
-			Load: func() (int, error) {
-				if tries++; value == 0 {
-					return 0, errors.New("broken")
+	})
+}
+
+// counted is a value with a certificate.
+type counted struct {
+	value int
+	cert  *x509.Certificate
+}
+
+func TestBrokenFilesAreTriedAgainAndEndsAreTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tries, current := 0, counted{1, &x509.Certificate{NotAfter: time.Now().Add(warnBefore + time.Hour)}}
+		logged := &recorder{}
+		f, err := Follow(Reading[counted]{
+			Load: func() (counted, error) {
+				if tries++; current.value == 0 {
+					return current, errors.New("broken")
 				}
-				return value, nil
+				return current, nil
 			},
-			Stamp: func() string { return string(rune(value)) },
-			Equal: func(a, b int) bool { return a == b }, Describe: func(int) []slog.Attr { return nil },
-			Log: slog.New(slog.DiscardHandler),
+			Stamp: func() string { return strconv.Itoa(current.value) },
+			Equal: func(a, b counted) bool { return a == b },
+			Leaf:  func(c counted) *x509.Certificate { return c.cert },
+			Log:   slog.New(logged),
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
-		value = 0
+		current.value = 0
 		for range 10 {
-			followed.Look()
+			f.Look()
 		}
-		if tries != 2 || followed.Get() != 1 {
-			t.Errorf("want one try at what is broken, and the old value; got %d, value %d", tries-1, followed.Get())
+		if tries != 2 || f.Get().value != 1 {
+			t.Errorf("want one try at what is broken, and the old value; got %d, value %d", tries-1, f.Get().value)
 		}
 		<-time.After(retryBroken)
-		followed.Look()
+		f.Look()
 		if tries != 3 {
 			t.Error("want it tried again after a while")
+		}
+		current.value = 1
+		f.Look()
+		logged.take()
+
+		ctx, cancel := context.WithTimeout(t.Context(), 49*time.Hour+time.Minute)
+		defer cancel()
+		if err := f.Run(ctx); err != nil {
+			t.Error(err)
+		}
+		if got := logged.take(); len(got) != 3 || got[0].Level != slog.LevelWarn {
+			t.Errorf("want a warning at once when the end is near, and on each day after it, got %v", got)
 		}
 	})
 }

@@ -44,13 +44,8 @@ func Open(from Source) (*Keeper, error) {
 		Load:  k.load,
 		Stamp: func() string { return FileStamp(from.Cert, from.Key, from.CA) },
 		Equal: sameIdentity,
-		Describe: func(id *identity) []slog.Attr {
-			return []slog.Attr{
-				slog.String("file", from.Cert), slog.String("fingerprint", FingerprintOf(id.pair.Leaf)),
-				slog.Time("expires", id.pair.Leaf.NotAfter), slog.Int("authorities", len(id.authorities)),
-			}
-		},
-		Log: from.Log,
+		Leaf:  func(id *identity) *x509.Certificate { return id.pair.Leaf },
+		Log:   from.Log,
 	})
 	if err != nil {
 		return nil, err

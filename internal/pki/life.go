@@ -1,6 +1,7 @@
 package pki
 
 import (
+	"crypto/x509"
 	"strconv"
 	"strings"
 	"time"
@@ -32,6 +33,11 @@ func ParseLife(text string) (time.Duration, error) {
 		return 0, invalid("", "life %q: want days, years or a duration: 90d, 1y, 12h", text)
 	}
 	return life, checkLife(life)
+}
+
+// LifeOf is how long a certificate that was issued here was meant to last.
+func LifeOf(cert *x509.Certificate) time.Duration {
+	return cert.NotAfter.Sub(cert.NotBefore) - backdate
 }
 
 func checkLife(life time.Duration) error {

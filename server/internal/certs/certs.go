@@ -5,6 +5,7 @@ package certs
 import (
 	"bytes"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -34,11 +35,11 @@ type Keeper struct {
 // Open reads the certificate, or makes it.
 func Open(from Source) (*Keeper, error) {
 	reading := pki.Reading[*tls.Certificate]{
-		Load:     func() (*tls.Certificate, error) { return readPair(from.CertFile, from.KeyFile) },
-		Stamp:    func() string { return pki.FileStamp(from.CertFile, from.KeyFile) },
-		Equal:    func(a, b *tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) },
-		Describe: describe,
-		Log:      from.Log,
+		Load:  func() (*tls.Certificate, error) { return readPair(from.CertFile, from.KeyFile) },
+		Stamp: func() string { return pki.FileStamp(from.CertFile, from.KeyFile) },
+		Equal: func(a, b *tls.Certificate) bool { return slices.EqualFunc(a.Certificate, b.Certificate, bytes.Equal) },
+		Leaf:  func(c *tls.Certificate) *x509.Certificate { return c.Leaf },
+		Log:   from.Log,
 	}
 	if from.CertFile == "" {
 		self := selfSigned{dir: from.Dir, name: from.Name}
@@ -56,10 +57,6 @@ func (k *Keeper) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) 
 
 // Fingerprint is the SHA-256 of the certificate in use, in lower-case hex.
 func (k *Keeper) Fingerprint() string { return pki.FingerprintOf(k.Get().Leaf) }
-
-func describe(cert *tls.Certificate) []slog.Attr {
-	return []slog.Attr{slog.String("fingerprint", pki.FingerprintOf(cert.Leaf)), slog.Time("expires", cert.Leaf.NotAfter)}
-}
 
 // readPair reads a certificate and its key, and refuses one that clients would.
 func readPair(certFile, keyFile string) (*tls.Certificate, error) {
