@@ -200,6 +200,14 @@ func publishCalls(t *testing.T, p config.Path) []call {
 		{"audit of the system", func(ctx context.Context, c *client.Client) (any, error) {
 			return collect(c.Audit(ctx, "", client.AuditFilter{}))
 		}, `GET /v1/audit?limit=500`, `{"items":[]}`},
+		{"audit's seal", func(ctx context.Context, c *client.Client) (any, error) { return c.AuditSeal(ctx) },
+			`GET /v1/audit/seal`, `{}`},
+		{"verify the audit", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.VerifyAudit(ctx, client.AuditSeal{})
+		}, `GET /v1/audit/verify`, `{}`},
+		{"verify the audit against a seal", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.VerifyAudit(ctx, client.AuditSeal{Sequence: 7, Hash: "ab"})
+		}, `GET /v1/audit/verify?expect=ab&sequence=7`, `{}`},
 	}
 }
 

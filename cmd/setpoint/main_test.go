@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,8 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits":   exits,
 			"await":   await,
+			"until":   until,
+			"keep":    keep,
 			"replace": replace,
 		},
 	})
@@ -107,6 +110,45 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 			ts.Fatalf("%s never held %q; it holds:\n%s", args[0], args[1], text)
 		}
 	}
+}
+
+// until runs a command again and again until its standard output holds a text:
+// until TEXT NAME ARGS…. The scripts' own deadline ends a wait in vain.
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until TEXT NAME ARGS…")
+	}
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(20 * time.Second)
+	for {
+		err := ts.Exec(args[1], args[2:]...)
+		out := ts.ReadFile("stdout")
+		if err == nil && strings.Contains(out, args[0]) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("%s never showed %q; it shows:\n%s", args[1], args[0], out)
+		}
+	}
+}
+
+// keep puts what an expression matches in the last command's standard output
+// into a variable: keep NAME REGEXP.
+func keep(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: keep NAME REGEXP")
+	}
+	expression, err := regexp.Compile(args[1])
+	ts.Check(err)
+	out := ts.ReadFile("stdout")
+	found := expression.FindString(out)
+	if found == "" {
+		ts.Fatalf("nothing matches %s in:\n%s", args[1], out)
+	}
+	ts.Setenv(args[0], found)
 }
 
 // replace changes a text in a file: replace FILE OLD NEW.

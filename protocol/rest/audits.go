@@ -19,6 +19,15 @@ func auditRoutes() []Route {
 			summary: "List what was done in a tenant", description: filtered, errors: []int{http.StatusNotFound}}, (*api).listAudit),
 		control(Route{Method: "GET", Pattern: "/v1/audit", Op: "audit.list", ID: "list-system-audit", tag: tagAudit,
 			summary: "List what was done to the installation", description: "Users, tokens, bindings, logins. " + filtered}, (*api).listSystemAudit),
+		control(Route{Method: "GET", Pattern: "/v1/audit/seal", Op: "audit.seal", ID: "get-audit-seal", tag: tagAudit,
+			summary: "Get where the chain that seals the audit ends",
+			description: "Keep its sequence and hash where nobody who runs the installation can change them: " +
+				"verify with them later, and nothing that was sealed until now can have been changed unseen."}, (*api).getAuditSeal),
+		control(Route{Method: "GET", Pattern: "/v1/audit/verify", Op: "audit.verify", ID: "verify-audit", tag: tagAudit,
+			summary: "Compare the audit of all tenants with the chain that seals it",
+			description: "Finds records that were removed, altered, added or reordered, and a chain that was tampered with; `intact` says " +
+				"whether there is anything. It reads all records, so the answer takes about a second for each 100,000 of them.",
+			errors: []int{http.StatusTooManyRequests}}, (*api).verifyAudit),
 	}
 }
 
@@ -48,4 +57,15 @@ func (a *api) listAudit(ctx context.Context, in *struct {
 
 func (a *api) listSystemAudit(ctx context.Context, in *AuditQuery) (*answered[config.Page[audit.Record]], error) {
 	return answer(a.center.Audit(ctx, in.of("")))
+}
+
+func (a *api) getAuditSeal(ctx context.Context, _ *struct{}) (*answered[audit.Seal], error) {
+	return answer(a.center.AuditSeal(ctx))
+}
+
+func (a *api) verifyAudit(ctx context.Context, in *struct {
+	Expect   string `query:"expect" doc:"the hash of a checkpoint that was noted down: the chain must still hold it" maxLength:"64"`
+	Sequence int64  `query:"sequence" doc:"the number of that checkpoint" minimum:"0"`
+}) (*answered[audit.Verification], error) {
+	return answer(a.center.VerifyAudit(ctx, center.AuditExpectation{Sequence: in.Sequence, Hash: in.Expect}))
 }

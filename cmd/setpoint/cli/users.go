@@ -192,6 +192,8 @@ func (a *app) audit() *cobra.Command {
 	cmd.Flags().StringVar(&since, "since", "", "from this `TIME`: 24h ago, 2026-01-31, or RFC 3339")
 	cmd.Flags().StringVar(&until, "until", "", "up to this `TIME`")
 	cmd.Flags().IntVarP(&limit, "limit", "n", 100, "at most `N`; 0 for all")
+	cmd.Long = cmd.Short + ".\n\nA tenant that has the name of a command below is listed with --path TENANT."
+	cmd.AddCommand(a.auditVerify(), a.auditSeal())
 	return cmd
 }
 
