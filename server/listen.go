@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -85,16 +84,16 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*p.handler.current.Load()).ServeHTTP(w, r)
 }
 
-// openHTTP binds the HTTP port. A nil tls means plain HTTP.
-func openHTTP(ctx context.Context, s HTTPSettings, conf *tls.Config, log *slog.Logger) (*port, error) {
+// openHTTP binds the HTTP port. If it is to be secure, the server lacks its TLS
+// configuration yet.
+func openHTTP(ctx context.Context, s HTTPSettings, secure bool, log *slog.Logger) (*port, error) {
 	l, err := bind(ctx, "http.addr", s.Addr)
 	if err != nil {
 		return nil, err
 	}
-	p := &port{listener: netutil.LimitListener(l, s.MaxConnections), secure: conf != nil, handling: newInFlight()}
+	p := &port{listener: netutil.LimitListener(l, s.MaxConnections), secure: secure, handling: newInFlight()}
 	p.server = &http.Server{
-		Handler:   p,
-		TLSConfig: conf,
+		Handler: p,
 		// There is no timeout for whole requests and answers, because watches
 		// last; handlers set deadlines for what they read and write.
 		ReadHeaderTimeout: s.HeaderTimeout,
@@ -178,6 +177,9 @@ func (p *port) close() error {
 	}
 	return err
 }
+
+// release gives the address back, if the port never came to serve.
+func (p *port) release() error { return ignoreClosed(p.listener.Close()) }
 
 func ignoreClosed(err error) error {
 	if errors.Is(err, net.ErrClosed) {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/cluster"
 	"github.com/setpointhq/setpoint/internal/view"
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/server/internal/certs"
@@ -44,6 +45,9 @@ type Started struct {
 	Fingerprint string
 	// SelfSigned says that the node made the certificate for itself.
 	SelfSigned bool
+	// CAFile holds the authority of the node's cluster, where that is who vouches
+	// for the certificate.
+	CAFile string
 }
 
 // node is a server that is running.
@@ -59,16 +63,18 @@ type node struct {
 
 	http, admin *port
 	certificate *certs.Keeper
-	store       store.Store
-	elector     store.Elector // nil if the store elects nobody
+	cluster     *cluster.Cluster // nil for a lone node
+	engine      store.Store      // the store itself; what else it can do is asked of it
+	store       store.Store      // the same, measured
 	view        *view.View
 	center      *center.Center
 	protocols   []protocol.Protocol
 	served      http.Handler // what the HTTP port serves once the node is ready
 
 	// What readiness asks while the parts are still being opened.
-	storeDown chan struct{}             // closed when the engine stopped
-	loaded    atomic.Pointer[view.View] // set once the view is loaded
+	storeDown chan struct{}                 // closed when the engine stopped
+	loaded    atomic.Pointer[view.View]     // set once the view is loaded
+	ready     atomic.Pointer[center.Center] // set once the node serves
 
 	closers []closer // in the order of opening
 }
@@ -105,6 +111,7 @@ func Run(ctx context.Context, s *Settings, o Options) (err error) {
 		return nil
 	}
 	n.loaded.Store(n.view)
+	n.ready.Store(n.center)
 	n.http.handler.set(n.served)
 	n.state.Store(serving)
 	n.log.Info("serving", "url", n.http.url(), "took", time.Since(begun).Round(time.Millisecond))
@@ -128,7 +135,14 @@ func (n *node) started() Started {
 		s.Admin = n.admin.url()
 	}
 	if n.certificate != nil {
-		s.Fingerprint, s.SelfSigned = n.certificate.Fingerprint(), n.settings.TLS.CertFile == ""
+		s.Fingerprint = n.certificate.Fingerprint()
+		switch {
+		case n.settings.TLS.CertFile != "":
+		case n.cluster != nil:
+			s.CAFile = n.cluster.Peering().CAFile
+		default:
+			s.SelfSigned = true
+		}
 	}
 	return s
 }

@@ -18,6 +18,8 @@ import (
 	"github.com/setpointhq/setpoint/cache"
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/backup"
+	"github.com/setpointhq/setpoint/internal/cluster"
 	"github.com/setpointhq/setpoint/plugin"
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/server/internal/settings"
@@ -31,6 +33,7 @@ type Settings struct {
 	HTTP          HTTPSettings                            `yaml:"http" doc:"the port of REST and all that HTTP bears"`
 	TLS           TLSSettings                             `yaml:"tls" doc:"how the HTTP port is secured; with no certificate the node makes one for itself"`
 	Admin         AdminSettings                           `yaml:"admin" doc:"the port of metrics, profiles and health, for operators only: it asks for no identity"`
+	Cluster       cluster.Settings                        `yaml:"cluster" doc:"how the node meets others; with none of addr, members, join and edge it meets nobody"`
 	Store         settings.Drivers[store.Driver]          `yaml:"store" doc:"where everything is kept"`
 	Cache         settings.Drivers[cache.Driver]          `yaml:"cache" doc:"where released content is kept close at hand"`
 	Auth          settings.Drivers[auth.Driver]           `yaml:"auth" doc:"what proves who is calling; each is asked in this order"`
@@ -38,6 +41,7 @@ type Settings struct {
 	Formats       []string                                `yaml:"formats" doc:"the file formats that are known; where two claim a file ending, the first has it"`
 	Protocols     settings.Drivers[protocol.Driver]       `yaml:"protocols" doc:"what is spoken to clients"`
 	Limits        center.Limits                           `yaml:"limits" doc:"bounds of what the installation takes in"`
+	Backup        backup.Schedule                         `yaml:"backup" doc:"backups by the clock; 'setpoint backup' makes one at any time"`
 	Shutdown      ShutdownSettings                        `yaml:"shutdown" doc:"how the node stops"`
 
 	drivers *Drivers
@@ -138,7 +142,9 @@ func (s *Settings) Defaults() {
 			s.Formats = append(s.Formats, name)
 		}
 	}
+	s.Cluster.Defaults()
 	s.Limits.Defaults()
+	s.Backup.Defaults()
 }
 
 // Validate reports everything that is wrong; the drivers are asked apart.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/server/internal/certs"
+	"github.com/setpointhq/setpoint/store"
 )
 
 // TLSSettings say how the HTTP port is secured.
@@ -38,11 +39,15 @@ func (s TLSSettings) validate(addr string) error {
 	return errors.Join(errs...)
 }
 
-// openCertificate reads the configured certificate or makes one.
-func openCertificate(s *Settings, log *slog.Logger) (*certs.Keeper, error) {
-	k, err := certs.Open(certs.Source{
-		CertFile: s.TLS.CertFile, KeyFile: s.TLS.KeyFile, Dir: s.path("tls"), Name: s.TLS.SelfSignedName, Log: log,
-	})
+// openCertificate reads the configured certificate, or else the one that the
+// node shows to other nodes, so that who trusts the cluster's authority trusts
+// them all. A lone node makes one.
+func openCertificate(s *Settings, peering *store.Peering, log *slog.Logger) (*certs.Keeper, error) {
+	from := certs.Source{CertFile: s.TLS.CertFile, KeyFile: s.TLS.KeyFile, Dir: s.path("tls"), Name: s.TLS.SelfSignedName, Log: log}
+	if from.CertFile == "" && peering != nil {
+		from.CertFile, from.KeyFile = peering.CertFile, peering.KeyFile
+	}
+	k, err := certs.Open(from)
 	if err != nil {
 		return nil, config.Errorf(config.Invalid, "start", "tls", "%w", err)
 	}

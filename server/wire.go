@@ -2,7 +2,6 @@ package server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"time"
 
@@ -23,7 +22,14 @@ func (n *node) open(ctx context.Context) error {
 	if err := n.openPorts(ctx); err != nil {
 		return err
 	}
-	if err := n.openStore(ctx); err != nil {
+	peering, err := n.openCluster(ctx)
+	if err != nil {
+		return err
+	}
+	if err := n.openHTTP(peering); err != nil {
+		return err
+	}
+	if err := n.openStore(ctx, peering); err != nil {
 		return err
 	}
 	contents, err := n.openCache(ctx)
@@ -44,15 +50,17 @@ func (n *node) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	n.center = center.New(center.Options{
-		Store: n.store, View: n.view, Formats: formats, Directory: directory,
+	n.center = center.New(n.abilities(center.Options{
+		Store: n.store, View: n.view, Formats: formats, Directory: directory, Now: n.options.Now,
 		Authorizer: authorizer, Passwords: passwords, Limits: n.settings.Limits, Log: n.log.With("part", "center"),
-		Elector: n.elector,
-	})
+	}))
 	n.background("collector", paceCollector)
 	n.background("view", n.view.Run)
 	n.background("center", n.center.Run)
+	n.background("backups", n.runBackups)
+	n.attachCluster()
 	n.measure()
+	n.measureBackups()
 	return n.openProtocols(ctx, chain, formats)
 }
 
@@ -64,7 +72,12 @@ func (n *node) openPorts(ctx context.Context) error {
 		return err
 	}
 	n.onClose("lock", lock.Close)
-	n.health.checks = []check{{name: "state", holds: n.state.holds}, {name: "store", holds: n.storeHolds}, {name: "view", holds: n.viewHolds}}
+	n.health.checks = []check{
+		{name: "state", holds: n.state.holds},
+		{name: "store", holds: n.storeHolds},
+		{name: "view", holds: n.viewHolds},
+		{name: "quorum", holds: n.quorumHolds, advisory: true},
+	}
 	if n.settings.Admin.Addr != "" {
 		if n.admin, err = openAdmin(ctx, n.settings.Admin, n.log); err != nil {
 			return err
@@ -72,34 +85,40 @@ func (n *node) openPorts(ctx context.Context) error {
 		n.admin.handler.set(adminHandler(&n.health, n.metrics))
 		n.serve("admin port", n.admin)
 	}
-	var conf *tls.Config
+	if n.http, err = openHTTP(ctx, n.settings.HTTP, n.settings.TLS.Enabled, n.log); err != nil {
+		return err
+	}
+	n.onClose("http port", n.http.release)
+	return nil
+}
+
+// openHTTP answers on the HTTP port from now on. Its certificate may be the one
+// that the node got when it joined its cluster.
+func (n *node) openHTTP(peering *store.Peering) (err error) {
 	if n.settings.TLS.Enabled {
-		if n.certificate, err = openCertificate(n.settings, n.log); err != nil {
+		if n.certificate, err = openCertificate(n.settings, peering, n.log); err != nil {
 			return err
 		}
-		if conf, err = tlsConfig(n.settings.TLS, n.certificate); err != nil {
+		if n.http.server.TLSConfig, err = tlsConfig(n.settings.TLS, n.certificate); err != nil {
 			return err
 		}
 		n.background("certificate", n.certificate.Run)
-	}
-	if n.http, err = openHTTP(ctx, n.settings.HTTP, conf, n.log); err != nil {
-		return err
 	}
 	n.http.handler.set(unready(&n.health))
 	n.serve("http port", n.http)
 	return nil
 }
 
-func (n *node) openStore(ctx context.Context) error {
+func (n *node) openStore(ctx context.Context, peering *store.Peering) error {
 	chosen := n.settings.Store.Chosen()[0]
 	log := n.log.With("part", "store")
-	opened, err := chosen.Settings.Open(ctx, store.Env{Log: log, DataDir: n.settings.DataDir})
+	opened, err := chosen.Settings.Open(ctx, store.Env{Log: log, DataDir: n.settings.DataDir, Peering: peering})
 	if err != nil {
 		return err
 	}
 	n.onClose("store", opened.Close)
 	n.store = &meteredStore{Store: opened, metrics: n.metrics}
-	n.elector, _ = opened.(store.Elector)
+	n.engine = opened
 	n.metrics.sizes(opened)
 	if engine, ok := opened.(store.Liveness); ok {
 		n.background("store", func(ctx context.Context) error {
@@ -241,14 +260,11 @@ func (n *node) storeHolds() string {
 	}
 }
 
-// viewHolds is the readiness check of the view.
+// viewHolds is the readiness check of the view. A view that does not follow the
+// store at the moment serves all the same.
 func (n *node) viewHolds() string {
-	v := n.loaded.Load()
-	if v == nil {
+	if n.loaded.Load() == nil {
 		return "it is being loaded"
-	}
-	if !v.Stats().Following {
-		return "it does not follow the store at the moment"
 	}
 	return ""
 }

@@ -102,7 +102,10 @@ func (e Env) run(ctx context.Context, cmd *cobra.Command, s *server.Settings, o 
 // loginLine is the command that logs in to a node.
 func (e Env) loginLine(n server.Started) string {
 	line := e.Program + " login " + n.URL
-	if n.SelfSigned {
+	switch {
+	case n.CAFile != "":
+		line += " --ca-file " + n.CAFile
+	case n.SelfSigned:
 		line += " --fingerprint " + n.Fingerprint
 	}
 	return line + " -u admin"

@@ -12,18 +12,25 @@ import (
 
 // serve runs a node.
 func (e Env) serve() *cobra.Command {
-	var f flags
+	var f serveFlags
 	cmd := &cobra.Command{
 		Use:   "serve",
-		Short: "Run a node",
+		Short: "Run a node, alone or in a cluster",
 		Long: "Run a node until it is told to stop with SIGINT or SIGTERM; it then lets requests and\n" +
 			"watches end. A second signal ends it at once.\n\n" +
+			"A cluster is founded by starting each of its nodes with the same --cluster, a --name of its\n" +
+			"own in it, and certificates ('setpoint cert'). A node joins a running cluster with --join and\n" +
+			"the token that 'setpoint cluster add' prints; with --edge it holds no data of its own.\n\n" +
 			"Settings come from the file, over that from SETPOINT_… variables, over that from flags.\n" +
 			"'setpoint settings reference' lists them all.",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			begun := time.Now()
-			s, err := server.LoadSettings(e.Drivers, f.sources(e, cmd))
+			from, err := f.sources(e, cmd)
+			if err != nil {
+				return err
+			}
+			s, err := server.LoadSettings(e.Drivers, from)
 			if err != nil {
 				return err
 			}

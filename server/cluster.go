@@ -1,0 +1,115 @@
+package server
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/setpointhq/setpoint/center"
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/cluster"
+	"github.com/setpointhq/setpoint/store"
+)
+
+// openCluster opens the port at which nodes meet, and joins the cluster if this
+// node is to and has not. A lone node has none.
+func (n *node) openCluster(ctx context.Context) (*store.Peering, error) {
+	if !n.settings.Cluster.Enabled() {
+		return nil, nil //nolint:nilnil // a lone node meets nobody
+	}
+	var err error
+	n.cluster, err = cluster.Open(ctx, cluster.Options{
+		Settings: n.settings.Cluster, DataDir: n.settings.DataDir, Version: n.options.Version,
+		URL: n.url, Log: n.log.With("part", "cluster"), Now: n.options.Now,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.onClose("peer port", n.cluster.Close)
+	return n.cluster.Peering(), nil
+}
+
+// abilities adds to the center's parts what the engine can do beside storing,
+// and the cluster.
+func (n *node) abilities(o center.Options) center.Options {
+	o.Node, o.Self = n.name(), n.self
+	if n.cluster != nil { // or else a non-nil interface around a nil *Cluster
+		o.Nodes = n.cluster
+	}
+	o.Version, o.EngineName = n.options.Version, n.settings.Store.Chosen()[0].Name
+	o.Elector, _ = n.engine.(store.Elector)
+	o.Snapshotter, _ = n.engine.(store.Snapshotter)
+	o.Engine, _ = n.engine.(store.Cluster)
+	return o
+}
+
+// attachCluster gives the cluster what it tells other nodes of this one, and
+// has it look after the engine.
+func (n *node) attachCluster() {
+	if n.cluster == nil {
+		n.guardDisk()
+		return
+	}
+	n.cluster.Attach(cluster.Parts{
+		Store:     n.engine,
+		Local:     func() config.Node { return n.center.Self(context.Background()) },
+		Revision:  func() int64 { return n.view.Snapshot().Revision },
+		Instances: n.center.LocalInstances,
+		Redeem:    n.center.RedeemJoinToken,
+		ID:        func() string { return n.view.Snapshot().Cluster },
+	})
+	n.background("cluster", n.cluster.Run)
+}
+
+// guardDisk has a lone node refuse writes before its disk is full.
+func (n *node) guardDisk() {
+	keeper, ok := n.engine.(store.Keeper)
+	if !ok || n.settings.Cluster.DiskReserve == 0 {
+		return
+	}
+	guard := cluster.Guard{
+		Keeper: keeper, Dir: n.settings.DataDir, Reserve: n.settings.Cluster.DiskReserve, Log: n.log.With("part", "disk"),
+	}
+	n.background("disk guard", guard.Run)
+}
+
+// name is what the node is called: by its settings, or else by its host.
+func (n *node) name() string {
+	if n.settings.Cluster.Name != "" {
+		return n.settings.Cluster.Name
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		return "" // the center has a name for such nodes
+	}
+	return host
+}
+
+// self is what this node can say of itself beside what the center knows.
+func (n *node) self(context.Context) config.Node {
+	return config.Node{Role: config.Voter, URL: n.url(), Version: n.options.Version}
+}
+
+// url is where clients reach this node, as far as it knows itself.
+func (n *node) url() string {
+	if n.http == nil {
+		return ""
+	}
+	return n.http.url()
+}
+
+// quorumHolds tells for how long a majority has not confirmed what is served.
+func (n *node) quorumHolds() string {
+	c := n.ready.Load()
+	if c == nil {
+		return ""
+	}
+	stale := c.Staleness()
+	if stale == 0 {
+		return ""
+	}
+	return fmt.Sprintf("no contact with the majority for %s: what is read may be that old, and changes are refused", stale.Round(time.Second))
+}
+
+var _ center.Nodes = (*cluster.Cluster)(nil)
