@@ -26,13 +26,14 @@ import (
 
 // Scenarios lists what can be measured, in the order in which it is.
 func Scenarios() []string {
-	return []string{scenarioRead, scenarioNotModified, scenarioPublish, scenarioWatch, scenarioEtcd}
+	return []string{scenarioRead, scenarioNotModified, scenarioPublish, scenarioCluster, scenarioWatch, scenarioEtcd}
 }
 
 const (
 	scenarioRead        = "read"
 	scenarioNotModified = "not-modified"
 	scenarioPublish     = "publish"
+	scenarioCluster     = "cluster"
 	scenarioWatch       = "watch"
 	scenarioEtcd        = "etcd"
 )
@@ -153,7 +154,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		Rounds: o.Rounds, Seconds: o.Duration.Seconds(),
 	}
 	measure := map[string]func(context.Context) ([]Result, error){
-		scenarioRead: r.read, scenarioNotModified: r.notModified, scenarioPublish: r.publish,
+		scenarioRead: r.read, scenarioNotModified: r.notModified, scenarioPublish: r.publish, scenarioCluster: r.cluster,
 		scenarioWatch: r.watch, scenarioEtcd: r.etcd,
 	}
 	for _, name := range Scenarios() {

@@ -31,7 +31,7 @@ type round func(context.Context, effort) (sample, error)
 // subject is what does the work: the server, or a floor.
 type subject struct {
 	name  string
-	pid   int // 0 where it is not on this machine
+	pids  []int // its processes; none where it is not on this machine
 	round round
 }
 
@@ -82,7 +82,7 @@ func (r *run) play(ctx context.Context, c contest) (Result, error) {
 
 // add has the subject do one round and takes its measure.
 func (t *tally) add(ctx context.Context, s subject, e effort) error {
-	before, err := observe(s.pid)
+	before, err := observe(s.pids)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (t *tally) add(ctx context.Context, s subject, e effort) error {
 	if err != nil {
 		return err
 	}
-	after, err := observe(s.pid)
+	after, err := observe(s.pids)
 	if err != nil {
 		return err
 	}
@@ -120,11 +120,14 @@ func merge(into **hdrhistogram.Histogram, from *hdrhistogram.Histogram) {
 // observation is what subject and load generator have taken up so far.
 type observation struct{ subject, load usage }
 
-func observe(pid int) (o observation, err error) {
-	if pid != 0 {
-		if o.subject, err = usageOf(pid); err != nil {
+func observe(pids []int) (o observation, err error) {
+	for _, pid := range pids {
+		one, err := usageOf(pid)
+		if err != nil {
 			return o, err
 		}
+		o.subject.cpu += one.cpu
+		o.subject.rss += one.rss
 	}
 	o.load, err = usageOf(os.Getpid())
 	return o, err

@@ -30,7 +30,7 @@ func TestSubjectsTakeTurns(t *testing.T) {
 	}
 	r := &run{Options: &o}
 	result, err := r.play(t.Context(), contest{scenario: "x", title: "y", subjects: []subject{
-		{"a", 0, round("A", 300)}, {"b", os.Getpid(), round("B", 400)},
+		{"a", nil, round("A", 300)}, {"b", []int{os.Getpid()}, round("B", 400)},
 	}})
 	if err != nil {
 		t.Fatal(err)

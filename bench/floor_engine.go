@@ -24,6 +24,8 @@ const (
 // engineSetup says where the engine is to keep its data.
 type engineSetup struct {
 	Dir string `json:"dir"`
+	// Members is how many members it is to have; 0 means a lone one.
+	Members int `json:"members,omitempty"`
 }
 
 // engineOrder asks for one round.
@@ -61,18 +63,15 @@ func serveEngineFloor(ctx context.Context, t talk) error {
 	if err := t.hear(&setup); err != nil {
 		return err
 	}
-	var settings etcd.Settings
-	settings.Defaults()
-	settings.DataDir = setup.Dir
-	opened, err := settings.Open(ctx, store.Env{})
+	open := openEngine
+	if setup.Members > 0 {
+		open = openEngines
+	}
+	clients, stop, err := open(ctx, setup)
 	if err != nil {
 		return err
 	}
-	defer opened.Close()
-	s, ok := opened.(*etcd.Store)
-	if !ok {
-		return fmt.Errorf("the store is a %T, which has no client of its own", opened)
-	}
+	defer stop()
 	if err := t.say(struct{}{}); err != nil {
 		return err
 	}
@@ -84,18 +83,41 @@ func serveEngineFloor(ctx context.Context, t talk) error {
 		} else if err != nil {
 			return err
 		}
-		if err := t.say(runEngine(ctx, s.Client(), writers, order)); err != nil {
+		if err := t.say(runEngine(ctx, clients, writers, order)); err != nil {
 			return err
 		}
 	}
 }
 
+// openEngine opens a lone member.
+func openEngine(ctx context.Context, setup engineSetup) ([]*clientv3.Client, func(), error) {
+	s, err := openStore(ctx, store.Env{DataDir: setup.Dir})
+	if err != nil {
+		return nil, nil, err
+	}
+	return []*clientv3.Client{s.Client()}, func() { _ = s.Close() }, nil
+}
+
+func openStore(ctx context.Context, env store.Env) (*etcd.Store, error) {
+	var settings etcd.Settings
+	settings.Defaults()
+	opened, err := settings.Open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	s, ok := opened.(*etcd.Store)
+	if !ok {
+		return nil, fmt.Errorf("the store is a %T, which has no client of its own", opened)
+	}
+	return s, nil
+}
+
 // runEngine does one round. Writers keep their place from round to round.
-func runEngine(ctx context.Context, c *clientv3.Client, writers map[int]*engineWriter, order engineOrder) engineReport {
+func runEngine(ctx context.Context, clients []*clientv3.Client, writers map[int]*engineWriter, order engineOrder) engineReport {
 	operations := make([]func() error, order.Writers)
 	for i := range operations {
 		if writers[i] == nil {
-			writers[i] = newEngineWriter(c, i)
+			writers[i] = newEngineWriter(clients[i%len(clients)], i)
 		}
 		operations[i] = func() error { return writers[i].publish(ctx) }
 	}

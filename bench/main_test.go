@@ -34,7 +34,7 @@ func TestMain(m *testing.M) {
 }
 
 // serve is a server's process.
-func serve(ctx context.Context, _ string, ready func(Node) error) error {
+func serve(ctx context.Context, _ Setup, ready func(Node) error) error {
 	node, stop, err := startNode()
 	if err != nil {
 		return err

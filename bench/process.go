@@ -94,4 +94,4 @@ func (p *process) stop() error {
 	return errors.Join(err, p.cmd.Wait())
 }
 
-func (p *process) pid() int { return p.cmd.Process.Pid }
+func (p *process) pids() []int { return []int{p.cmd.Process.Pid} }

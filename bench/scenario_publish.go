@@ -38,8 +38,8 @@ func (r *run) publish(ctx context.Context) (_ []Result, err error) {
 			title = "POST of a release of 1 KiB, 1 writer"
 		}
 		result, err := r.play(ctx, contest{scenario: scenarioPublish, title: title, subjects: []subject{
-			{"setpoint", r.target.pid, writers.round(n)},
-			{"engine's bare transaction", floor.pid(), engineRound(floor, n)},
+			{"setpoint", r.target.pids, writers.round(n)},
+			{"engine's bare transaction", floor.pids(), engineRound(floor, n)},
 		}})
 		if err != nil {
 			return nil, err
@@ -73,20 +73,26 @@ type writer struct {
 	next    int64
 }
 
-func (r *run) openWriters(ctx context.Context, prefix string, n int) (*writers, error) {
+// openWriters connects n writers to the target, or to the given servers in turn.
+func (r *run) openWriters(ctx context.Context, prefix string, n int, to ...server) (*writers, error) {
 	paths, err := r.target.seed(ctx, prefix, n)
 	if err != nil {
 		return nil, err
 	}
-	conns, err := r.target.server.dialMany(ctx, n)
-	if err != nil {
-		return nil, err
+	if len(to) == 0 {
+		to = []server{r.target.server}
 	}
-	w := &writers{conns: conns}
+	w := &writers{}
 	for i, path := range paths {
-		one, err := r.target.writer(conns[i], path)
+		c, err := to[i%len(to)].dial(ctx)
 		if err != nil {
-			conns.close()
+			w.conns.close()
+			return nil, err
+		}
+		w.conns = append(w.conns, c)
+		one, err := r.target.writer(c, path)
+		if err != nil {
+			w.conns.close()
 			return nil, err
 		}
 		w.all = append(w.all, one)

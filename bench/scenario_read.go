@@ -59,21 +59,21 @@ func (r *run) compareReads(ctx context.Context, scenario, title string, conditio
 	for _, s := range []struct {
 		name   string
 		server server
-		pid    int
-	}{{"setpoint", r.target.server, r.target.pid}, {"bare handler", bare, floor.pid()}} {
+		pids   []int
+	}{{"setpoint", r.target.server, r.target.pids}, {"bare handler", bare, floor.pids()}} {
 		conns, err := s.server.dialMany(ctx, r.Connections)
 		if err != nil {
 			return nil, err
 		}
 		defer conns.close()
 		request := s.server.request(http.MethodGet, path, r.target.authorization, lines, nil)
-		one.subjects = append(one.subjects, subject{s.name, s.pid, conns.repeat(request, status)})
+		one.subjects = append(one.subjects, subject{s.name, s.pids, conns.repeat(request, status)})
 		conns2, repeat2, err := s.server.repeat2(ctx, r.Connections, s.server.block(path, r.target.authorization, etag), status)
 		if err != nil {
 			return nil, err
 		}
 		defer conns2.close()
-		two.subjects = append(two.subjects, subject{s.name, s.pid, repeat2})
+		two.subjects = append(two.subjects, subject{s.name, s.pids, repeat2})
 	}
 	first, err := r.play(ctx, one)
 	if err != nil {

@@ -49,13 +49,13 @@ func (r *run) watch(ctx context.Context) (_ []Result, err error) {
 	for _, s := range []struct {
 		name   string
 		server server
-		pid    int
+		pids   []int
 		sender func(*conn) (sender, error)
 	}{
-		{"setpoint", r.target.server, r.target.pid, func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
-		{"bare TLS write", bare, floor.pid(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
+		{"setpoint", r.target.server, r.target.pids, func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
+		{"bare TLS write", bare, floor.pids(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
 	} {
-		fan, each, err := r.gatherAround(ctx, s.server, s.pid, request)
+		fan, each, err := r.gatherAround(ctx, s.server, s.pids, request)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -69,7 +69,7 @@ func (r *run) watch(ctx context.Context) (_ []Result, err error) {
 		if err != nil {
 			return nil, err
 		}
-		c.subjects = append(c.subjects, subject{s.name, s.pid, fanoutRound(fan, send)})
+		c.subjects = append(c.subjects, subject{s.name, s.pids, fanoutRound(fan, send)})
 		c.perSubscriber = append(c.perSubscriber, each)
 	}
 	result, err := r.play(ctx, c)
@@ -77,8 +77,8 @@ func (r *run) watch(ctx context.Context) (_ []Result, err error) {
 }
 
 // gatherAround connects the subscribers, and measures what memory each takes up.
-func (r *run) gatherAround(ctx context.Context, s server, pid int, request []byte) (*audience, int, error) {
-	before, err := observe(pid)
+func (r *run) gatherAround(ctx context.Context, s server, pids []int, request []byte) (*audience, int, error) {
+	before, err := observe(pids)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -91,7 +91,7 @@ func (r *run) gatherAround(ctx context.Context, s server, pid int, request []byt
 		fan.close()
 		return nil, 0, err
 	}
-	after, err := observe(pid)
+	after, err := observe(pids)
 	if err != nil {
 		fan.close()
 		return nil, 0, err

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path/filepath"
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
@@ -30,9 +29,18 @@ func (n Node) options() *client.Options {
 	}
 }
 
-// serverSetup says where a server is to keep its data.
-type serverSetup struct {
-	Dir string `json:"dir"`
+// Setup says what the server that is to be measured is like.
+type Setup struct {
+	Dir string `json:"dir"` // where it keeps its data
+	// Cluster is what it is a member of; nil for a lone node.
+	Cluster *ClusterSetup `json:"cluster,omitempty"`
+}
+
+// ClusterSetup is one node's part in a cluster.
+type ClusterSetup struct {
+	Name    string   `json:"name"`
+	Members []string `json:"members"`  // name=host:port
+	CertDir string   `json:"cert_dir"` // of ca.pem, NAME.pem and NAME-key.pem
 }
 
 // serverProcess is a server that was started to be measured.
@@ -41,10 +49,10 @@ type serverProcess struct {
 	node Node
 }
 
-func (r *run) startServer(ctx context.Context) (*serverProcess, error) {
+func (r *run) startServer(ctx context.Context, setup Setup) (*serverProcess, error) {
 	s := &serverProcess{}
 	var err error
-	s.process, err = r.start(ctx, []string{ServerCommand}, serverSetup{Dir: filepath.Join(r.dir, "server")}, &s.node)
+	s.process, err = r.start(ctx, []string{ServerCommand}, setup, &s.node)
 	if err != nil {
 		return nil, err
 	}
@@ -55,16 +63,16 @@ func (r *run) startServer(ctx context.Context) (*serverProcess, error) {
 // in the directory until its ctx ends, and calls ready once it serves. Serve
 // returns when run has; a read of in may then still be under way, which only
 // the end of in, or of the process, ends.
-func Serve(ctx context.Context, in io.Reader, out io.Writer, run func(ctx context.Context, dir string, ready func(Node) error) error) error {
+func Serve(ctx context.Context, in io.Reader, out io.Writer, run func(ctx context.Context, setup Setup, ready func(Node) error) error) error {
 	t := newTalk(in, out)
-	var setup serverSetup
+	var setup Setup
 	if err := t.hear(&setup); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() { cancel(t.end()) }()
-	err := run(ctx, setup.Dir, func(n Node) error { return t.say(n) })
+	err := run(ctx, setup, func(n Node) error { return t.say(n) })
 	if cause := context.Cause(ctx); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(err, cause)
 	}

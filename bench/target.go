@@ -26,7 +26,7 @@ type target struct {
 	version       string
 	authorization string // the header's value: a bearer token of the tenant's own
 	env           config.Path
-	pid           int    // 0 where the server is not a child of ours
+	pids          []int  // none where the server is not a child of ours
 	admin         string // base URL of the admin port; "" for none
 	undo          []func(context.Context) error
 }
@@ -50,26 +50,32 @@ func (r *run) open(ctx context.Context) (_ *target, err error) {
 	}()
 	options := r.Server
 	if options == nil {
-		own, err := r.startServer(ctx)
+		own, err := r.startServer(ctx, Setup{Dir: filepath.Join(r.dir, "server")})
 		if err != nil {
 			return nil, err
 		}
 		t.undo = append(t.undo, func(context.Context) error { return own.stop() })
-		options, t.admin, t.pid = own.node.options(), own.node.Admin, own.pid()
+		options, t.admin, t.pids = own.node.options(), own.node.Admin, own.pids()
 	}
-	if t.client, err = client.New(*options); err != nil {
-		return nil, err
+	return t, t.connect(ctx, *options)
+}
+
+// connect makes a tenant in a server that runs.
+func (t *target) connect(ctx context.Context, o client.Options) error {
+	var err error
+	if t.client, err = client.New(o); err != nil {
+		return err
 	}
 	t.undo = append(t.undo, func(context.Context) error { t.client.Close(); return nil })
-	if t.server, err = serverOf(*options); err != nil {
-		return nil, err
+	if t.server, err = serverOf(o); err != nil {
+		return err
 	}
 	version, err := t.client.Version(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t.version = version.Version
-	return t, t.prepare(ctx)
+	return t.prepare(ctx)
 }
 
 // serverOf returns where raw requests go, and how that server proves itself.
@@ -134,7 +140,7 @@ func (t *target) close() error {
 
 // removeTenant removes the tenant with all that is in it.
 func (t *target) removeTenant(ctx context.Context) error {
-	if t.pid != 0 {
+	if t.pids != nil {
 		return nil // its data is about to be thrown away
 	}
 	for state, err := range t.client.Configs(ctx, t.env, client.ConfigFilter{}) {

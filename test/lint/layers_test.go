@@ -84,7 +84,7 @@ var layers = []struct {
 		"validate", "seal", "auth", "auth/basic", "auth/throttle", "audit", "audit/file", "cache", "cache/memory",
 		"protocol", "protocol/rest", "server", library,
 	}},
-	{folder: "bench", allows: []string{"config", "client", "store", library}},
+	{folder: "bench", allows: []string{"config", "client", "store", "internal/pki", "internal/cluster", library}},
 	{folder: "cmd/setpoint", allows: []string{"config", "store", "internal/pki", "internal/backup", "client", "server", "standard", library}},
 	{folder: "utils"},
 	{folder: "internal/utils"},

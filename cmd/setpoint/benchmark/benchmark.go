@@ -8,6 +8,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -111,8 +112,8 @@ func (e Env) server() *cobra.Command {
 	return &cobra.Command{
 		Use: bench.ServerCommand, Hidden: true, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return bench.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), func(ctx context.Context, dir string, ready func(bench.Node) error) error {
-				return e.serve(ctx, cmd, dir, ready)
+			return bench.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), func(ctx context.Context, setup bench.Setup, ready func(bench.Node) error) error {
+				return e.serve(ctx, cmd, setup, ready)
 			})
 		},
 	}
@@ -120,13 +121,22 @@ func (e Env) server() *cobra.Command {
 
 // serve runs a node with the settings that serve has by default: the
 // environment has no part in it, so that it is the same everywhere.
-func (e Env) serve(ctx context.Context, cmd *cobra.Command, dir string, ready func(bench.Node) error) error {
-	settings, err := server.LoadSettings(e.Drivers, server.Sources{Presets: []server.Flag{
-		{Name: "setpoint bench", Key: "data_dir", Value: dir},
-		{Name: "setpoint bench", Key: "http.addr", Value: "127.0.0.1:0"},
-		{Name: "setpoint bench", Key: "admin.addr", Value: "127.0.0.1:0"},
-		{Name: "setpoint bench", Key: "log.level", Value: "warn"},
-	}})
+func (e Env) serve(ctx context.Context, cmd *cobra.Command, setup bench.Setup, ready func(bench.Node) error) error {
+	values := map[string]string{
+		"data_dir": setup.Dir, "http.addr": "127.0.0.1:0", "admin.addr": "127.0.0.1:0", "log.level": "warn",
+	}
+	if c := setup.Cluster; c != nil {
+		values["cluster.name"] = c.Name
+		values["cluster.members"] = strings.Join(c.Members, ",")
+		values["cluster.ca_file"] = filepath.Join(c.CertDir, "ca.pem")
+		values["cluster.cert_file"] = filepath.Join(c.CertDir, c.Name+".pem")
+		values["cluster.key_file"] = filepath.Join(c.CertDir, c.Name+"-key.pem")
+	}
+	var from server.Sources
+	for key, value := range values {
+		from.Presets = append(from.Presets, server.Flag{Name: "setpoint bench", Key: key, Value: value})
+	}
+	settings, err := server.LoadSettings(e.Drivers, from)
 	if err != nil {
 		return err
 	}
