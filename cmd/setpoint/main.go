@@ -15,6 +15,7 @@ import (
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/cmd/setpoint/benchmark"
+	"github.com/setpointhq/setpoint/cmd/setpoint/certificates"
 	"github.com/setpointhq/setpoint/cmd/setpoint/cli"
 	"github.com/setpointhq/setpoint/cmd/setpoint/node"
 	"github.com/setpointhq/setpoint/standard"
@@ -47,6 +48,7 @@ func root(env cli.Env, program string) *cobra.Command {
 		Drivers: drivers, Version: env.Version,
 		Connect: func(cmd *cobra.Command) (client.Options, error) { return cli.ClientOptions(cmd, env) },
 	}))
+	commands = append(commands, certificates.Command())
 	// Commands of your own go here: commands = append(commands, …).
 	for _, c := range commands {
 		c.GroupID = "server"
