@@ -145,7 +145,14 @@ func missing(round []probe) error {
 func (c *Cluster) judge(round []probe) error {
 	there := answered(round)
 	for _, p := range round {
-		if err := c.judgeOne(p); err != nil {
+		if p.self && p.err == nil {
+			if err := c.judgeSelf(p); err != nil {
+				return err
+			}
+		}
+	}
+	for _, p := range there {
+		if err := c.judgeOther(p); err != nil {
 			return err
 		}
 	}
@@ -163,20 +170,26 @@ func (c *Cluster) judge(round []probe) error {
 	return nil
 }
 
-// judgeOne compares this node with another.
-func (c *Cluster) judgeOne(p probe) error {
+// judgeSelf looks at who answered at this node's own address.
+func (c *Cluster) judgeSelf(p probe) error {
+	switch {
+	case p.id.Boot == c.boot:
+		return nil
+	case p.id.Name == c.settings.Name:
+		return config.Errorf(config.Exists, "start", "cluster.name", "another node named %s runs at %s, which is this node's own address; stop that one, or give this one a name and an address of its own", p.id.Name, p.addr)
+	default:
+		return config.Errorf(config.Invalid, "start", "cluster.advertise", "at %s, the address by which others would reach this node, runs the node %s; set cluster.advertise to this node's own", p.addr, p.id.Name)
+	}
+}
+
+// judgeOther compares this node with another.
+func (c *Cluster) judgeOther(p probe) error {
 	s := &c.settings
 	refuse := func(key, text string, args ...any) error {
 		return config.Errorf(config.Invalid, "start", key, text, args...)
 	}
 	r, _ := c.memory.get()
 	switch {
-	case p.self && p.err == nil && p.id.Boot != c.boot && p.id.Name == s.Name:
-		return config.Errorf(config.Exists, "start", "cluster.name", "another node named %s runs at %s, which is this node's own address; stop that one, or give this one a name and an address of its own", p.id.Name, p.addr)
-	case p.self && p.err == nil && p.id.Boot != c.boot:
-		return refuse("cluster.advertise", "at %s, the address by which others would reach this node, runs the node %s; set cluster.advertise to this node's own", p.addr, p.id.Name)
-	case p.err != nil || p.self:
-		return nil
 	case p.id.Boot == c.boot:
 		return refuse("cluster.name", "%s, the address of %s, is this node itself, which is called %s; is cluster.name right?", p.addr, p.name, s.Name)
 	case p.id.Token != digest(s.Token):

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io/fs"
@@ -59,15 +60,14 @@ type memory struct {
 // recall reads what is remembered in a data directory.
 func recall(dataDir string) (*memory, error) {
 	m := &memory{file: filepath.Join(dataDir, folder, identityFile), changed: make(chan struct{})}
-	f, err := os.Open(m.file)
+	content, err := os.ReadFile(m.file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, nil
 	}
 	if err != nil {
 		return nil, config.Errorf(config.Unavailable, "start", m.file, "what this node knows of its cluster cannot be read: %w", err)
 	}
-	defer f.Close()
-	if err := decode(f, maxBody, &m.current); err != nil {
+	if err := decode(bytes.NewReader(content), maxBody, &m.current); err != nil {
 		return nil, config.Errorf(config.Invalid, "start", m.file, "what this node knows of its cluster is damaged: %w; take the file from a copy of the data directory, or remove the member and let it join anew with an empty one", err)
 	}
 	m.known, m.written = true, true

@@ -290,8 +290,11 @@ var errRetry = errors.New("try again")
 // passing is an error that goes away if one waits.
 type passing struct{ error }
 
+// Is makes it errRetry.
 func (passing) Is(target error) bool { return target == errRetry }
-func (p passing) Unwrap() error      { return p.error }
+
+// Unwrap returns the error itself.
+func (p passing) Unwrap() error { return p.error }
 
 // statusOf is the HTTP status that an error is sent with; the kind in the body
 // is what counts.
@@ -342,12 +345,3 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 
 // hex writes an engine's number.
 func hex(id uint64) string { return strconv.FormatUint(id, 16) }
-
-// unhex reads one; 0 if it is none.
-func unhex(id string) uint64 {
-	n, err := strconv.ParseUint(id, 16, 64)
-	if err != nil {
-		return 0
-	}
-	return n
-}
