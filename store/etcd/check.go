@@ -148,7 +148,17 @@ func (r *reading) open(name string) (err error) {
 		return fmt.Errorf("it is no database: %w", err)
 	}
 	defer db.Close()
-	return db.View(r.read)
+	file, err := os.Open(name)
+	if err != nil {
+		return unreadable(err)
+	}
+	defer file.Close()
+	return db.View(func(tx *bolt.Tx) error {
+		if err := r.walkPages(tx, file); err != nil {
+			return err
+		}
+		return r.read(tx)
+	})
 }
 
 // read gives the live entries to see, in key order. The database holds all
@@ -180,7 +190,10 @@ func (r *reading) read(tx *bolt.Tx) error {
 		if err := proto.Unmarshal(rows.Get([]byte(live[key])), &kv); err != nil {
 			return fmt.Errorf("it has an entry that cannot be read: %w", err)
 		}
-		if !strings.HasPrefix(key, r.store.data) {
+		switch {
+		case string(kv.Key) != key:
+			return errors.New("its entries are not in order")
+		case !strings.HasPrefix(key, r.store.data):
 			continue
 		}
 		if r.refused = r.see(r.store.entry(&kv)); r.refused != nil {

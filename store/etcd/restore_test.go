@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"maps"
@@ -286,6 +287,50 @@ func TestCheckRefuses(t *testing.T) {
 	if _, err := c.Check(t.Context(), dir, nil); config.KindOf(err) != config.Invalid {
 		t.Errorf("a folder: error is %v, want kind invalid", err)
 	}
+}
+
+// A page that is its own descendant would keep a reader busy for ever.
+func TestCheckOfACycle(t *testing.T) {
+	t.Parallel()
+	c := settings(t)
+	s := mustOpen(t, c)
+	defer s.Close()
+	if _, err := s.Commit(t.Context(), store.Txn{Writes: many(1000)}); err != nil {
+		t.Fatal(err)
+	}
+	name, _ := snapshotOf(t, s)
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content = content[:len(content)-sha256.Size]
+	size, branches := os.Getpagesize(), 0
+	for at := 2 * size; at < len(content); at += size {
+		const header, branch = 16, 1
+		if binary.NativeEndian.Uint16(content[at+8:]) == branch {
+			branches++
+			binary.NativeEndian.PutUint64(content[at+header+8:], uint64(at/size))
+		}
+	}
+	if branches == 0 {
+		t.Fatal("the database has no branches")
+	}
+	if err := os.WriteFile(name, signed(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Check(t.Context(), name, func(store.Entry) error { return nil })
+	if config.KindOf(err) != config.Invalid || !strings.Contains(err.Error(), "used twice") {
+		t.Errorf("error is %v, want kind invalid", err)
+	}
+}
+
+// many are writes of as many keys.
+func many(n int) []store.Write {
+	writes := make([]store.Write, n)
+	for i := range writes {
+		writes[i] = store.Write{Key: fmt.Sprint("many/", i), Value: []byte("v")}
+	}
+	return writes
 }
 
 // foreign is a database that has nothing to do with etcd.
