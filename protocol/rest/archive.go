@@ -2,6 +2,7 @@ package rest
 
 import (
 	"errors"
+	"io"
 	"net/http"
 	"strconv"
 	"strings"
@@ -56,7 +57,7 @@ func (a *api) exportEnv(w http.ResponseWriter, r *http.Request) error {
 // lateWriter sets the headers of a success only when the first byte is there,
 // so that what fails before can still be answered as an error.
 type lateWriter struct {
-	w       http.ResponseWriter
+	w       io.Writer
 	start   func()
 	started bool
 }

@@ -27,7 +27,7 @@ var errorStatuses = map[int]string{
 	http.StatusTooManyRequests:       "Too many attempts; Retry-After says when to try again.",
 	http.StatusInternalServerError:   "A defect of the server; its log has the cause under the request id.",
 	http.StatusServiceUnavailable:    "The store cannot be reached, or the node is full; Retry-After says when to try again.",
-	http.StatusNotImplemented:        "This node cannot do that: it belongs to no cluster, or cannot be joined.",
+	http.StatusNotImplemented:        "This node cannot do that: it belongs to no cluster, cannot be joined, or has a store that cannot be backed up.",
 	http.StatusGatewayTimeout:        "The answer did not come in time.",
 }
 

@@ -45,7 +45,7 @@ const (
 func Routes() []Route {
 	return slices.Concat(
 		dataRoutes(), scopeRoutes(), configRoutes(), draftRoutes(), publishRoutes(),
-		historyRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), auditRoutes(), clusterRoutes(),
+		historyRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), auditRoutes(), clusterRoutes(), backupRoutes(),
 	)
 }
 
