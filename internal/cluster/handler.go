@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -113,7 +114,11 @@ func (c *Cluster) serveJoin(r request) (any, error) {
 	defer cancel()
 	answer, err := c.admit(ctx, &ask, r.cert)
 	if err != nil {
-		c.log.Warn("a node was not let in", "node", ask.Name, "peer", ask.Peer, "caller", r.RemoteAddr, "error", err)
+		level := slog.LevelWarn
+		if errors.Is(err, errRetry) {
+			level = slog.LevelDebug // it asks again
+		}
+		c.log.Log(ctx, level, "a node was not let in", "node", ask.Name, "peer", ask.Peer, "caller", r.RemoteAddr, "error", err)
 		return nil, err
 	}
 	return answer, nil
@@ -158,6 +163,10 @@ func (c *Cluster) serveHello(r request) (any, error) {
 	}
 	if name == c.settings.Name && h.Report.Boot != c.boot {
 		return nil, config.Errorf(config.Exists, "", "", "a node named %s is running already, at %s; give this one another name", name, c.settings.Advertise)
+	}
+	if h.Leaving {
+		c.others.dropBoot(name, h.Report.Boot)
+		return &helloAnswer{}, nil
 	}
 	if err := c.others.put(&h, time.Now()); err != nil {
 		return nil, err

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -72,7 +71,9 @@ func (o *office) token(fingerprint, id string, edge bool) config.Secret {
 	return text
 }
 
-func pad(s string, length int) string { return (s + strings.Repeat("a", length))[:length] }
+func pad(s string, length int) string {
+	return (strings.NewReplacer("1", "v", "2", "w", "3", "x").Replace(s) + strings.Repeat("a", length))[:length]
+}
 
 // redeem is what the center does.
 func (o *office) redeem(_ context.Context, token config.Secret, node, key string) (bool, error) {
@@ -221,12 +222,5 @@ func await(tb testing.TB, what string, holds func() bool) {
 		if !pause(ctx, 20*time.Millisecond) {
 			tb.Fatalf("waited in vain for: %s", what)
 		}
-	}
-}
-
-func mkdir(tb testing.TB, path string) {
-	tb.Helper()
-	if err := os.MkdirAll(path, 0o700); err != nil {
-		tb.Fatal(err)
 	}
 }

@@ -51,6 +51,7 @@ func (c *Cluster) remember(change func(*remembered)) {
 // greet says hello to every member but this one, for as long as it is one.
 func (c *Cluster) greet(ctx context.Context) {
 	var greeting sync.WaitGroup
+	defer c.leave(ctx)
 	defer greeting.Wait()
 	under := map[string]context.CancelFunc{} // by address
 	defer func() {
@@ -85,6 +86,25 @@ func (c *Cluster) greet(ctx context.Context) {
 		case <-changed:
 		}
 	}
+}
+
+// leave tells the members that an edge stops, so that nobody waits for it. A
+// member that stops is missed.
+func (c *Cluster) leave(ctx context.Context) {
+	if !c.settings.Edge {
+		return
+	}
+	var telling sync.WaitGroup
+	members, _ := c.memory.members()
+	for _, m := range members {
+		telling.Go(func() {
+			_, err := c.sayHello(context.WithoutCancel(ctx), m.Peer, hello{Report: c.firstReport(), Leaving: true})
+			if err != nil {
+				c.log.Debug("a node does not hear that this one stops", "peer", m.Peer, "reason", err)
+			}
+		})
+	}
+	telling.Wait()
 }
 
 // greetOne says hello to one member until ctx ends. An edge is at its disposal

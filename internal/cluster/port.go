@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -129,7 +130,10 @@ func (p *port) greet(raw net.Conn, conf *tls.Config) {
 	conn := tls.Server(impatient{raw}, conf)
 	ctx, cancel := context.WithTimeout(p.life, handshakePatience)
 	defer cancel()
-	if err := conn.HandshakeContext(ctx); err != nil {
+	if err := conn.HandshakeContext(ctx); errors.Is(err, io.EOF) {
+		_ = raw.Close() // somebody who only wanted to know whether the port is open
+		return
+	} else if err != nil {
 		p.refuse(raw, pki.Explain(err))
 		return
 	}

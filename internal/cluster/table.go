@@ -123,6 +123,15 @@ func (t *table) drop(name string) {
 	delete(t.entries, name)
 }
 
+// dropBoot forgets one run of a node that ends, and not the next one.
+func (t *table) dropBoot(name, boot string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if e, ok := t.entries[name]; ok && e.report.Boot == boot {
+		delete(t.entries, name)
+	}
+}
+
 // edges lists the edges that are not forgotten, by name.
 func (t *table) edges(now time.Time) []heard {
 	t.mu.Lock()

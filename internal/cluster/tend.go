@@ -12,7 +12,7 @@ const (
 	// tender is the office of who looks after the members.
 	tender = "tender"
 	// tendPause is between two looks at them.
-	tendPause = 5 * time.Second
+	tendPause = 2 * time.Second
 	// abandonedAfter is when a learner that has never run, and whose node does not
 	// answer, is taken for abandoned: while it is there, nobody else can join.
 	abandonedAfter = 10 * time.Minute

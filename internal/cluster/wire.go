@@ -83,6 +83,8 @@ type hello struct {
 	// Wait says that the sender cannot be called: the answer may be held back
 	// until there is something to ask it.
 	Wait bool `json:"wait,omitempty"`
+	// Leaving says that the sender stops: it is forgotten at once.
+	Leaving bool `json:"leaving,omitempty"`
 }
 
 type helloAnswer struct {
