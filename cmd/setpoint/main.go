@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/setpointhq/setpoint/client"
+	"github.com/setpointhq/setpoint/cmd/setpoint/backups"
 	"github.com/setpointhq/setpoint/cmd/setpoint/benchmark"
 	"github.com/setpointhq/setpoint/cmd/setpoint/certificates"
 	"github.com/setpointhq/setpoint/cmd/setpoint/cli"
@@ -54,5 +55,6 @@ func root(env cli.Env, program string) *cobra.Command {
 		c.GroupID = "server"
 	}
 	all.AddCommand(commands...)
+	backups.AddTo(all, "server", backups.Env{Drivers: drivers, Environ: env.Environ, Program: program, Version: env.Version})
 	return all
 }
