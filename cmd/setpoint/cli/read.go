@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,7 @@ func (a *app) getConfig(ctx context.Context, c *client.Client, path config.Path,
 		if err != nil {
 			return err
 		}
+		a.warnStale(served.Stale)
 		_, err = a.env.Stdout.Write(served.Content)
 		return err
 	}
@@ -48,6 +50,7 @@ func (a *app) getConfig(ctx context.Context, c *client.Client, path config.Path,
 		if err != nil {
 			return err
 		}
+		a.warnStale(served.Stale)
 		version = served.Version
 	}
 	release, err := c.Release(ctx, path, version)
@@ -61,6 +64,13 @@ func (a *app) getConfig(ctx context.Context, c *client.Client, path config.Path,
 	return a.encode(release)
 }
 
+// warnStale says that an answer came from a node that is cut off.
+func (a *app) warnStale(stale time.Duration) {
+	if stale > 0 {
+		a.warn("the node that answered has been cut off from the others for %s; this may be old", stale)
+	}
+}
+
 // raw says that the output is content as it is: what get does unless told.
 func (a *app) raw() bool { return a.flags.output == "raw" || a.flags.output == "table" }
 
@@ -69,6 +79,7 @@ func (a *app) getEnv(ctx context.Context, c *client.Client, env config.Path, str
 	if err != nil {
 		return err
 	}
+	a.warnStale(snapshot.Stale)
 	t := table{header: []string{"NAME", "VERSION", "FORMAT", "SIZE", "DIGEST", "RELEASED"}}
 	for _, r := range snapshot.Configs {
 		t.add(r.Path.Name, strconv.FormatInt(r.Version, 10), r.Format, size(r.Size), short(r.Digest), when(r.Time))

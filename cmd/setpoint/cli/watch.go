@@ -50,6 +50,13 @@ func (a *app) runWatch(ctx context.Context, c *client.Client, patterns []string,
 		OnRetry: func(err error, wait time.Duration) {
 			a.note("disconnected (%v); again in %s", err, wait.Round(time.Millisecond))
 		},
+		OnStale: func(stale time.Duration) {
+			if stale == 0 {
+				a.note("the node is in touch with the others again")
+				return
+			}
+			a.warn("the node has been cut off from the others for %s; changes may be missing", stale.Round(time.Second))
+		},
 	}
 	for _, pattern := range patterns {
 		if _, err := config.ParsePattern(pattern); err != nil {
