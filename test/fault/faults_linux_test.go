@@ -11,8 +11,38 @@ import (
 // scenario is something that happens to a cluster.
 type scenario struct {
 	name string
+	// own changes the options of a cluster that this scenario has to itself; nil
+	// for the one that all others share.
+	own func(*cluster.Options)
+	// before is what is done before the load begins; nil for nothing.
+	before func(*testing.T, *cluster.Cluster)
 	// happens breaks things while the load goes on, and mends them again.
 	happens func(*trial)
+}
+
+// scenarios is everything that happens. The cheap come first.
+func scenarios() []scenario {
+	alone := func(*cluster.Options) {}
+	return []scenario{
+		{name: "the leader is killed", happens: killLeader},
+		{name: "followers are killed in turn", happens: killFollowers},
+		{name: "all are killed at once", happens: killAll},
+		{name: "the leader is frozen", happens: freezeLeader},
+		{name: "a follower is frozen", happens: freezeFollower},
+		{name: "the leader is cut off", happens: cutLeader},
+		{name: "a follower is cut off", happens: cutFollower},
+		{name: "the leader is not heard", happens: muteLeader},
+		{name: "the leader hears nothing", happens: deafenLeader},
+		{name: "the link of the leader is slow", happens: slowLink},
+		{name: "the disk of the leader is slow", happens: slowDisk},
+		{name: "the clock of a node jumps", happens: jumpClock},
+		{name: "history is compacted while nodes are away", happens: compact},
+		{name: "a member is replaced", happens: replace},
+		{name: "all nodes get a new version", own: alone, happens: upgrade},
+		{name: "an edge loses its members in turn", before: addEdge, happens: killUnderEdge},
+		{name: "a disk is full", own: smallDisk, happens: fillDisk},
+		{name: "everything is lost, twice", own: alone, happens: loseAll},
+	}
 }
 
 // settings are those of all nodes: all versions are kept, so that they can be
@@ -29,18 +59,21 @@ const voters = 3
 func TestFaults(t *testing.T) {
 	var r report
 	defer r.write(t)
-	world := &world{T: t}
-	defer world.end()
+	world := &world{dir: t.TempDir()}
+	defer world.end(t)
 	for round := range knob(t, "FAULTS_ROUNDS", 1) {
-		for i, s := range scenarios {
+		for i, s := range scenarios() {
 			t.Run(s.name, func(t *testing.T) {
-				tr := begin(t, world.cluster(t), s.name, fmt.Sprintf("s%d-r%d", i+1, round+1))
+				c := world.cluster(t, s.own)
+				if s.before != nil {
+					s.before(t, c)
+				}
+				tr := begin(t, c, s.name, fmt.Sprintf("s%d-r%d", i+1, round+1))
 				defer func() {
 					tr.load.Stop()
-					tr.figures.passed = !t.Failed()
 					r.add(tr.figures)
-					if t.Failed() {
-						world.end() // the next one gets a cluster that is whole
+					if t.Failed() || s.own != nil {
+						world.end(t) // the next one gets a cluster that is whole
 					}
 				}()
 				s.happens(tr)
@@ -52,85 +85,49 @@ func TestFaults(t *testing.T) {
 
 // world is the cluster that scenarios share, for as long as all goes well.
 type world struct {
-	*testing.T
-
+	dir     string
 	c       *cluster.Cluster
 	started int
 }
 
 // cluster is the one that there is, or a new one.
-func (w *world) cluster(t *testing.T) *cluster.Cluster {
+func (w *world) cluster(t *testing.T, own func(*cluster.Options)) *cluster.Cluster {
 	t.Helper()
+	if own != nil {
+		w.end(t)
+	}
 	if w.c != nil {
 		return w.c
 	}
 	w.started++
+	o := cluster.Options{
+		Program: binary, Dir: filepath.Join(w.dir, fmt.Sprint(w.started)), Number: w.started % 256, Voters: voters, Env: settings,
+	}
+	if own != nil {
+		own(&o)
+	}
 	var err error
-	w.c, err = cluster.Start(t.Context(), cluster.Options{
-		Program: binary, Dir: filepath.Join(w.TempDir(), fmt.Sprint(w.started)), Number: w.started, Voters: voters, Env: settings,
-	})
-	if err != nil {
-		t.Fatalf("start a cluster: %v\n%s", err, w.close())
+	if w.c, err = cluster.Start(t.Context(), o); err != nil {
+		t.Errorf("start a cluster: %v", err)
+		w.end(t)
+		t.FailNow()
 	}
 	return w.c
 }
 
-// end ends the cluster, and shows its logs if anything has failed.
-func (w *world) end() {
+// end ends the cluster, and shows its logs if the test has failed.
+func (w *world) end(t *testing.T) {
+	t.Helper()
 	if w.c == nil {
 		return
 	}
-	failed := w.Failed()
-	if logs := w.close(); failed || w.Failed() {
-		w.Log(logs)
-	}
-}
-
-func (w *world) close() (logs string) {
 	c := w.c
 	w.c = nil
-	logs = c.Logs()
-	if err := c.Close(); err != nil {
-		w.Errorf("end the cluster: %v", err)
+	if t.Failed() {
+		t.Log(c.Logs())
+		c.Abandon()
 	}
-	return logs
-}
-
-var scenarios = []scenario{
-	{"the leader is killed", killLeader},
-	{"followers are killed in turn", killFollowers},
-	{"the leader is frozen", freezeLeader},
-	{"a follower is frozen", freezeFollower},
-}
-
-func killLeader(tr *trial) {
-	leader := tr.leader()
-	tr.breaks(leader)
-	tr.must(leader.Kill())
-	tr.lasts()
-	tr.mended()
-	tr.must(leader.Restart(tr.Context()))
-}
-
-func killFollowers(tr *trial) {
-	for _, follower := range tr.c.Others(tr.leader()) {
-		tr.breaks(follower)
-		tr.must(follower.Kill())
-		tr.lasts()
-		tr.must(follower.Restart(tr.Context()))
-		tr.mended()
+	if err := c.Close(); err != nil && !t.Failed() {
+		t.Errorf("end the cluster: %v\n%s", err, c.Logs())
 	}
-}
-
-func freezeLeader(tr *trial)   { freeze(tr, tr.leader()) }
-func freezeFollower(tr *trial) { freeze(tr, tr.c.Others(tr.leader())[0]) }
-
-func freeze(tr *trial, n *cluster.Node) {
-	tr.breaks(n)
-	tr.must(n.Freeze())
-	tr.lasts()
-	tr.revokes(tr.c.Others(n)...)
-	tr.must(n.Thaw())
-	tr.goesOn()
-	tr.mended()
 }

@@ -21,11 +21,11 @@ type figures struct {
 	unknown  int
 	events   int
 	lost     int
-	passed   bool
 	// writeGap is the longest time without an acknowledged write while something
 	// was broken; readGap that without a plain read, on any node that was not.
 	writeGap, readGap time.Duration
-	revoked           time.Duration // the longest time until a revoked token was refused
+	refusedIn         time.Duration // until a node that was cut off refused a write
+	revoked           time.Duration // until a revoked token was refused
 }
 
 // report gathers the figures of all trials.
@@ -42,7 +42,9 @@ func (r *report) add(f figures) {
 
 // count takes the numbers of a history.
 func (f *figures) count(ops []history.Op, watches []history.Watch) {
-	f.ok = map[bool]int{}
+	if f.ok == nil {
+		f.ok = map[bool]int{}
+	}
 	for _, o := range ops {
 		switch o.Outcome {
 		case history.OK:
@@ -63,8 +65,8 @@ func (r *report) table() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintln(&b, "| scenario | runs | faults | writes | reads | events | refused | unknown | longest write gap | longest read gap elsewhere | revoked within | lost |")
-	fmt.Fprintln(&b, "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
+	fmt.Fprintln(&b, "| scenario | runs | faults | writes | reads | events | refused | unknown | longest write gap | longest read gap elsewhere | cut off, refused within | revoked within | lost |")
+	fmt.Fprintln(&b, "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
 	var order []string
 	rows := map[string]figures{}
 	runs := map[string]int{}
@@ -90,12 +92,13 @@ func sum(a, b figures) figures {
 		ok:     map[bool]int{true: a.ok[true] + b.ok[true], false: a.ok[false] + b.ok[false]},
 		events: a.events + b.events, lost: a.lost + b.lost,
 		writeGap: max(a.writeGap, b.writeGap), readGap: max(a.readGap, b.readGap), revoked: max(a.revoked, b.revoked),
+		refusedIn: max(a.refusedIn, b.refusedIn),
 	}
 }
 
 func line(b *strings.Builder, name string, runs int, f figures) {
-	fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d | %d | %d | %s | %s | %s | %d |\n", name, runs, f.faults,
-		f.ok[true], f.ok[false], f.events, f.refused, f.unknown, span(f.writeGap), span(f.readGap), span(f.revoked), f.lost)
+	fmt.Fprintf(b, "| %s | %d | %d | %d | %d | %d | %d | %d | %s | %s | %s | %s | %d |\n", name, runs, f.faults,
+		f.ok[true], f.ok[false], f.events, f.refused, f.unknown, span(f.writeGap), span(f.readGap), span(f.refusedIn), span(f.revoked), f.lost)
 }
 
 func span(d time.Duration) string {
@@ -123,9 +126,9 @@ func TestReport(t *testing.T) {
 	r.add(figures{scenario: "one", faults: 2, ok: map[bool]int{true: 1}, refused: 2, writeGap: time.Second, readGap: 20 * time.Millisecond})
 	r.add(figures{scenario: "two", lost: 1})
 	want := []string{
-		"| one | 2 | 3 | 11 | 20 | 5 | 2 | 3 | 1.5s | 20ms | 1ms | 0 |",
-		"| two | 1 | 0 | 0 | 0 | 0 | 0 | 0 | – | – | – | 1 |",
-		"| **together** | 3 | 3 | 11 | 20 | 5 | 2 | 3 | 1.5s | 20ms | 1ms | 1 |",
+		"| one | 2 | 3 | 11 | 20 | 5 | 2 | 3 | 1.5s | 20ms | – | 1ms | 0 |",
+		"| two | 1 | 0 | 0 | 0 | 0 | 0 | 0 | – | – | – | – | 1 |",
+		"| **together** | 3 | 3 | 11 | 20 | 5 | 2 | 3 | 1.5s | 20ms | – | 1ms | 1 |",
 	}
 	got := strings.Split(strings.TrimSpace(r.table()), "\n")
 	if len(got) != 5 || strings.Join(got[2:], "\n") != strings.Join(want, "\n") {

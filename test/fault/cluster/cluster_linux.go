@@ -11,7 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/test/fault/lab"
 )
@@ -60,16 +59,17 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	if c.Net, err = lab.NewNet(o.Number); err != nil {
 		return c, err
 	}
-	var members []string
+	if _, err := c.Run(ctx, "cert", "init", "--dir", c.certs); err != nil {
+		return c, err
+	}
 	for i := range o.Voters {
 		n, err := c.node(fmt.Sprintf("n%d", i+1))
 		if err != nil {
 			return c, err
 		}
-		members = append(members, n.Name+"="+n.Peer())
-	}
-	if err := c.certify(ctx); err != nil {
-		return c, err
+		if _, err := c.Run(ctx, "cert", "issue", n.Name, "--host", n.Host.Addr, "--dir", c.certs); err != nil {
+			return c, err
+		}
 	}
 	if o.SmallDisk > 0 {
 		unmount, err := lab.SmallDisk(c.nodes[o.Voters-1].Data, o.SmallDisk)
@@ -79,7 +79,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		c.undo = append(c.undo, unmount)
 	}
 	for _, n := range c.nodes {
-		n.Process.Args = append([]string{"serve"}, n.founding(members)...)
+		n.Process.Args = append([]string{"serve"}, n.founding(members(c.nodes))...)
 		if err := n.Process.Launch(); err != nil {
 			return c, err
 		}
@@ -87,33 +87,17 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return c, errors.Join(c.Ready(ctx), c.login(ctx))
 }
 
-// founding are the flags of a node that founds a cluster; a lone one needs none.
+// founding are the flags of a node that founds a cluster of members.
 func (n *Node) founding(members []string) []string {
-	if len(members) == 1 {
-		return nil
-	}
 	return []string{"--name", n.Name, "--cluster", strings.Join(members, ","), "--cert-dir", n.cluster.certs}
 }
 
-// certify makes the authority and a certificate for each node.
-func (c *Cluster) certify(ctx context.Context) error {
-	if len(c.nodes) == 1 {
-		return nil
+// members are nodes as they are written in settings.
+func members(nodes []*Node) (all []string) {
+	for _, n := range nodes {
+		all = append(all, n.Name+"="+n.Peer())
 	}
-	if _, err := c.Run(ctx, "cert", "init", "--dir", c.certs); err != nil {
-		return err
-	}
-	for _, n := range c.nodes {
-		if err := c.issue(ctx, n); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (c *Cluster) issue(ctx context.Context, n *Node) error {
-	_, err := c.Run(ctx, "cert", "issue", n.Name, "--host", n.Host.Addr, "--dir", c.certs)
-	return err
+	return all
 }
 
 // Run runs a command of the program that speaks to no server.
@@ -166,7 +150,7 @@ func (c *Cluster) login(ctx context.Context) error {
 	if c.password.Empty() {
 		return errors.New("no node has printed the password of admin")
 	}
-	anyone, err := c.nodes[0].connect(config.Secret{})
+	anyone, err := c.nodes[0].As(config.Secret{})
 	if err != nil {
 		return err
 	}
@@ -177,22 +161,11 @@ func (c *Cluster) login(ctx context.Context) error {
 	}
 	c.token = session.Token
 	for _, n := range c.nodes {
-		n.Process.Secret(c.token)
-		if err := n.renew(); err != nil {
+		if n.client, err = n.As(c.token); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// Client returns a client that uses all nodes, and goes to the next when one
-// fails it.
-func (c *Cluster) Client(nodes ...*Node) (*client.Client, error) {
-	o := client.Options{Token: c.token, TLS: client.TLS{Insecure: true}, Timeout: Patience}
-	for _, n := range nodes {
-		o.Endpoints = append(o.Endpoints, n.URL())
-	}
-	return client.New(o)
 }
 
 // Status asks the nodes in turn how the cluster is doing, until one answers.
@@ -210,9 +183,6 @@ func (c *Cluster) Status(ctx context.Context) (s config.ClusterStatus, err error
 
 // Leader waits until the nodes that run follow one of them, and returns it.
 func (c *Cluster) Leader(ctx context.Context) (*Node, error) {
-	if len(c.nodes) == 1 {
-		return c.nodes[0], nil
-	}
 	var leader *Node
 	err := Await(ctx, "a leader", func() bool {
 		s, err := c.Status(ctx)
@@ -243,6 +213,13 @@ func Await(ctx context.Context, what string, holds func() bool) error {
 		}
 	}
 	return nil
+}
+
+// Abandon kills all nodes: they are in trouble that nobody will mend.
+func (c *Cluster) Abandon() {
+	for _, n := range c.nodes {
+		n.abandon()
+	}
 }
 
 // Close ends all nodes in order and removes their network. The error tells of

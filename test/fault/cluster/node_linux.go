@@ -2,15 +2,12 @@ package cluster
 
 import (
 	"context"
-	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -30,7 +27,7 @@ type Node struct {
 	Data string
 
 	cluster *Cluster
-	client  atomic.Pointer[client.Client]
+	client  *client.Client
 	http    http.Client
 	frozen  bool
 }
@@ -57,12 +54,17 @@ func (c *Cluster) node(name string) (*Node, error) {
 	for _, setting := range c.o.Env {
 		n.Process.Env = append(n.Process.Env, "SETPOINT_"+setting)
 	}
-	// Its answers prove nothing: they say when to go on.
-	transport := &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12}} //nolint:gosec // see above
-	n.http = http.Client{Transport: transport, Timeout: 5 * time.Second}
+	trust, err := c.trust().Config()
+	if err != nil {
+		return nil, err
+	}
+	n.http = http.Client{Transport: &http.Transport{TLSClientConfig: trust}, Timeout: 5 * time.Second}
 	c.nodes = append(c.nodes, n)
 	return n, nil
 }
+
+// trust is how clients know the nodes: by the cluster's authority.
+func (c *Cluster) trust() client.TLS { return client.TLS{CAFile: filepath.Join(c.certs, "ca.pem")} }
 
 func (n *Node) addr(port string) string { return n.Host.Addr + ":" + port }
 
@@ -76,43 +78,24 @@ func (n *Node) URL() string { return "https://" + n.addr("7400") }
 func (n *Node) String() string { return n.Name }
 
 // Client returns a client of it that may do everything.
-func (n *Node) Client() *client.Client { return n.client.Load() }
+func (n *Node) Client() *client.Client { return n.client }
 
-// As returns a client of the node that carries a token.
+// As returns a client of the node that carries a token, or none.
 func (n *Node) As(token config.Secret) (*client.Client, error) {
-	return n.connect(n.Process.Secret(token))
-}
-
-// connect makes a client that pins the certificate which the node shows now.
-func (n *Node) connect(token config.Secret) (*client.Client, error) {
-	fingerprint, told := n.Process.Fingerprint()
-	if !told {
-		return nil, fmt.Errorf("%s does not say what its certificate is", n.Name)
+	if !token.Empty() {
+		n.Process.Secret(token)
 	}
 	return client.New(client.Options{
-		Endpoints: []string{n.URL()}, Token: token, TLS: client.TLS{Fingerprint: fingerprint},
+		Endpoints: []string{n.URL()}, Token: token, TLS: n.cluster.trust(),
 		Timeout: Patience / 2, Heartbeat: 3 * time.Second,
 	})
-}
-
-// renew makes a new client for all.
-func (n *Node) renew() error {
-	c, err := n.connect(n.cluster.token)
-	if err != nil {
-		return err
-	}
-	if old := n.client.Swap(c); old != nil {
-		old.Close()
-	}
-	return nil
 }
 
 // Ready waits until the node is ready to serve.
 func (n *Node) Ready(ctx context.Context) error {
 	err := n.Process.Until(n.Name+" to be ready", Patience, func() bool {
 		a, err := n.Ask(ctx, "/readyz")
-		_, told := n.Process.Fingerprint()
-		return err == nil && a.Status == http.StatusOK && told || ctx.Err() != nil
+		return err == nil && a.Status == http.StatusOK || ctx.Err() != nil
 	})
 	return errors.Join(err, ctx.Err())
 }
@@ -124,21 +107,11 @@ type Answer struct {
 	Body   []byte
 }
 
-// Ask asks the node as its admin, once.
+// Ask asks the node as anybody, once.
 func (n *Node) Ask(ctx context.Context, path string) (Answer, error) {
-	return n.ask(ctx, http.MethodGet, path, nil)
-}
-
-func (n *Node) ask(ctx context.Context, method, path string, body io.Reader) (Answer, error) {
-	req, err := http.NewRequestWithContext(ctx, method, n.URL()+path, body)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, n.URL()+path, http.NoBody)
 	if err != nil {
 		return Answer{}, err
-	}
-	if !n.cluster.token.Empty() {
-		req.Header.Set("Authorization", "Bearer "+n.cluster.token.Reveal())
-	}
-	if body != nil {
-		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := n.http.Do(req)
 	if err != nil {
@@ -150,31 +123,22 @@ func (n *Node) ask(ctx context.Context, method, path string, body io.Reader) (An
 }
 
 // Status asks the node how the cluster is doing.
-func (n *Node) Status(ctx context.Context) (s config.ClusterStatus, err error) {
-	a, err := n.Ask(ctx, "/v1/cluster")
-	if err != nil {
-		return s, err
-	}
-	if a.Status != http.StatusOK {
-		return s, fmt.Errorf("%s: status %d: %s", n.Name, a.Status, a.Body)
-	}
-	return s, json.Unmarshal(a.Body, &s)
+func (n *Node) Status(ctx context.Context) (config.ClusterStatus, error) {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	return n.Client().Cluster(ctx)
 }
 
 // Launch begins a new life of a node that has ended, on the data that it has. It
 // need not be ready when this returns.
 func (n *Node) Launch() error { return n.Process.Launch() }
 
-// Restart begins a new life and waits until the node is ready, and known to its
-// clients by the certificate that it has now.
+// Restart begins a new life and waits until the node is ready.
 func (n *Node) Restart(ctx context.Context) error {
 	if err := n.Launch(); err != nil {
 		return err
 	}
-	if err := n.Ready(ctx); err != nil {
-		return err
-	}
-	return n.renew()
+	return n.Ready(ctx)
 }
 
 // Kill ends it as a power cut does.
@@ -207,12 +171,17 @@ func (n *Node) Wipe() error {
 	return err
 }
 
+// abandon kills the node, whatever state it is in.
+func (n *Node) abandon() {
+	if n.Process.Running() {
+		_ = n.Process.Kill() // it may have ended by itself just now
+	}
+	n.frozen = false
+}
+
 // close ends the node, whatever state it is in, and judges its log.
 func (n *Node) close() error {
 	var errs []error
-	if n.frozen {
-		errs = append(errs, n.Thaw())
-	}
 	if n.Process.Running() {
 		if err := n.Stop(); err != nil {
 			errs = append(errs, fmt.Errorf("%s did not end in order: %w", n.Name, err))
@@ -221,8 +190,8 @@ func (n *Node) close() error {
 	for _, complaint := range n.Process.Complaints() {
 		errs = append(errs, fmt.Errorf("%s: %s", n.Name, complaint))
 	}
-	if c := n.Client(); c != nil {
-		c.Close()
+	if n.client != nil {
+		n.client.Close()
 	}
 	n.http.CloseIdleConnections()
 	return errors.Join(append(errs, n.Process.Close())...)

@@ -77,9 +77,11 @@ type Op struct {
 	// server has found; of a call that is Refused.
 	Conflict bool
 	Current  int64
-	// Failure is of what kind the error was, and Err its text.
-	Failure config.ErrorKind
-	Err     string
+	// Failure is of what kind the error was, and Err its text; Answered says that
+	// it is the server's answer, and not the lack of one.
+	Failure  config.ErrorKind
+	Err      string
+	Answered bool
 }
 
 // Seen is one event of a watch.

@@ -69,6 +69,22 @@ func all[T any](seq iter.Seq2[T, error]) ([]T, error) {
 	return got, nil
 }
 
+// Since is the part of the past that came after what was served initially.
+func (p *Past) Since(initial map[config.Path]Item) Past {
+	since := *p
+	since.Releases, since.Audit = map[config.Path][]config.Release{}, nil
+	later := func(path config.Path, version int64) bool { return version > initial[path].Version }
+	for path, releases := range p.Releases {
+		since.Releases[path] = slices.DeleteFunc(slices.Clone(releases), func(r config.Release) bool { return !later(path, r.Version) })
+	}
+	for _, r := range p.Audit {
+		if slices.ContainsFunc(r.Items, func(i config.ChangeItem) bool { return later(i.Path, i.Version) }) {
+			since.Audit = append(since.Audit, r)
+		}
+	}
+	return since
+}
+
 // Position is the place in the order of all changes that a token stands for.
 // Clients never look into a token; a judge of what they were told must.
 func Position(t config.Token) (int64, error) {

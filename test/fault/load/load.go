@@ -29,6 +29,8 @@ type Node interface {
 type Options struct {
 	Env   config.Path // it must be there, and be empty
 	Nodes []Node
+	// Label begins the comment of every change.
+	Label string
 	// Writers publish, each one change after another. Every node has its own
 	// readers and watchers.
 	Writers int
@@ -51,6 +53,7 @@ type Load struct {
 	rest     context.CancelFunc
 	leave    context.CancelFunc
 	watchers []*watcher
+	probes   int
 }
 
 // Patience bounds one call. It is longer than any node takes to refuse what it
@@ -145,6 +148,8 @@ func (l *Load) note(o history.Op, err error) history.Op {
 		if o.Failure == config.Conflict && errors.As(err, &refused) {
 			o.Conflict, o.Current = true, refused.Current
 		}
+		var answer *client.Refusal
+		o.Answered = errors.As(err, &answer)
 	}
 	l.h.Add(o)
 	if o.Outcome == history.OK {

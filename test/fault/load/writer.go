@@ -44,7 +44,7 @@ func (w *writer) next(node Node) history.Op {
 	w.count++
 	o := history.Op{
 		Client: w.name, Node: node.String(), Kind: history.Publish,
-		Comment: fmt.Sprintf("%s number %d", w.name, w.count),
+		Comment: fmt.Sprintf("%s%s number %d", w.load.o.Label, w.name, w.count),
 	}
 	own := w.path(fmt.Sprintf("own-%d.yaml", w.number))
 	common := w.path(fmt.Sprintf("shared-%d.yaml", w.rand.IntN(shared)))
