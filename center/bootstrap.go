@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/setpointhq/setpoint/audit"
@@ -15,6 +16,23 @@ import (
 
 // AdminUser is the user that the first start makes.
 const AdminUser = "admin"
+
+// CheckFormat refuses data that a newer program has laid out in a way that this
+// one would misread.
+func CheckFormat(ctx context.Context, s store.Store) error {
+	page, err := s.Range(ctx, store.Query{Key: record.FormatKey})
+	if err != nil || len(page.Entries) == 0 {
+		return located("start", "", err)
+	}
+	format, err := record.DecodeFormat(page.Entries[0].Value)
+	if err != nil {
+		return config.Errorf(config.Invalid, "start", record.FormatKey, "the store does not say how its data is laid out: %w", err)
+	}
+	if format > record.Format {
+		return config.Errorf(config.Unsupported, "start", "", "the data was written by a newer Setpoint (layout %d; this program knows up to %d): start that version or a later one", format, record.Format)
+	}
+	return nil
+}
 
 // Bootstrap prepares an empty store: the installation's id, and the user admin
 // with a random password, which is returned this once and stored nowhere in
@@ -37,6 +55,7 @@ func Bootstrap(ctx context.Context, s store.Store, passwords auth.PasswordHasher
 		Conds: []store.Cond{{Key: record.ClusterKey}},
 		Writes: []store.Write{
 			{Key: record.ClusterKey, Value: []byte(randomID())},
+			{Key: record.FormatKey, Value: []byte(strconv.Itoa(record.Format))},
 			{Key: record.Users.Key(user.Name), Value: record.EncodeUser(user)},
 			{Key: record.Bindings.Key(binding.ID), Value: record.Encode(binding)},
 			{Key: record.AuditKey("", id), Value: record.Encode(audit.Record{

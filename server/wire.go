@@ -164,6 +164,9 @@ func (n *node) openAuth(ctx context.Context, env auth.Env) (chain auth.Chain, pa
 
 // prepare makes the user admin at the first start, or renews its password.
 func (n *node) prepare(ctx context.Context, passwords auth.PasswordHasher) error {
+	if err := center.CheckFormat(ctx, n.store); err != nil {
+		return err
+	}
 	password, created, err := center.Bootstrap(ctx, n.store, passwords, n.options.Now())
 	if err == nil && !created && n.options.ResetAdmin {
 		password, err = center.ResetAdmin(ctx, n.store, passwords, n.options.Now())

@@ -43,9 +43,7 @@ func Inspect(key string, value []byte) (Inspection, error) {
 	case Offices:
 		// The store's own; whoever held it does so no longer.
 	case Meta:
-		if key != ClusterKey || len(value) == 0 {
-			err = errors.New("it is not the installation's id")
-		}
+		err = meta(key, value)
 	default:
 		var name string
 		name, in.Time, err = noun(section, value)
@@ -54,6 +52,25 @@ func Inspect(key string, value []byte) (Inspection, error) {
 		}
 	}
 	return in, err
+}
+
+// meta checks what the installation knows of itself.
+func meta(key string, value []byte) error {
+	switch key {
+	case ClusterKey:
+		if len(value) == 0 {
+			return errors.New("the installation's id is empty")
+		}
+		return nil
+	case FormatKey:
+		format, err := DecodeFormat(value)
+		if err == nil && format > Format {
+			err = fmt.Errorf("layout %d is of a newer Setpoint; this program knows up to %d", format, Format)
+		}
+		return err
+	default:
+		return errors.New("nothing of this program's has the key")
+	}
 }
 
 // noun decodes a record that is one noun, whose name is the rest of its key.

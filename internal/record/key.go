@@ -19,6 +19,7 @@
 //	j/<token>                         join token: lets a new node in
 //	l/<office>                        who holds the office; the store's own, see store.OfficeKey
 //	m/cluster                         the installation's own id
+//	m/format                          the number of this layout
 package record
 
 import (
@@ -54,6 +55,23 @@ const (
 
 // ClusterKey holds the installation's own id.
 const ClusterKey = "m/cluster"
+
+// FormatKey holds the Format that the data is laid out in; without it that is 1.
+const FormatKey = "m/format"
+
+// Format numbers the layout of keys and values. It is raised by a change that
+// programs from before it would misread, and by nothing else: they refuse to
+// start on such data.
+const Format = 1
+
+// DecodeFormat reads the value of FormatKey.
+func DecodeFormat(value []byte) (int, error) {
+	n, err := strconv.Atoi(string(value))
+	if err != nil || n < 1 {
+		return 0, fmt.Errorf("%q is no number of a layout", value)
+	}
+	return n, nil
+}
 
 // SystemTenant stands for "no tenant" in audit keys; no tenant can have the name.
 const SystemTenant = "_"
