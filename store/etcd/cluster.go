@@ -2,6 +2,7 @@ package etcd
 
 import (
 	"context"
+	"errors"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -12,6 +13,9 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/store"
 )
+
+// transferTimeout is the text of an error of etcd's that has no code of its own.
+const transferTimeout = "etcdserver: request timed out, leader transfer took too long"
 
 // Members implements store.Cluster.
 func (s *Store) Members(ctx context.Context) ([]store.Member, error) {
@@ -47,8 +51,11 @@ func (s *Store) AddLearner(ctx context.Context, peer string) (store.Member, erro
 	var added store.Member
 	err := s.govern(ctx, "add a member", func(ctx context.Context) error {
 		resp, err := s.client.MemberAddAsLearner(ctx, []string{peerURL(peer)})
-		if err == nil {
+		switch {
+		case err == nil:
 			added = memberOf(resp.Member)
+		case is(err, rpctypes.ErrGRPCMemberNotFound): // the number is made of address and time, in seconds
+			err = config.Errorf(config.Conflict, "", "", "a member of this address was removed a moment ago; try again in a second: %w", err)
 		}
 		return err
 	})
@@ -88,10 +95,20 @@ func (s *Store) MoveLeader(ctx context.Context, to uint64) error {
 	if s.engine == nil {
 		return config.Errorf(config.Unsupported, op, "", "only the leader's own node can, and this node has no engine")
 	}
-	return s.govern(ctx, op, func(ctx context.Context) error {
-		_, err := s.client.MoveLeader(ctx, to)
-		return err
-	})
+	return s.govern(ctx, op, func(ctx context.Context) error { return s.moveLeader(ctx, to) })
+}
+
+// moveLeader asks again if the other member does not take over soon: one that was
+// promoted a moment ago may not know that it can, and lets the first call pass.
+func (s *Store) moveLeader(ctx context.Context, to uint64) error {
+	for {
+		attempt, cancel := context.WithTimeout(ctx, handOverPatience)
+		_, err := s.client.MoveLeader(attempt, to)
+		cancel()
+		if err == nil || rpctypes.ErrorDesc(err) != transferTimeout || ctx.Err() != nil {
+			return err
+		}
+	}
 }
 
 // EngineStatus implements store.Cluster. It is Unsupported on a node that has no
@@ -158,6 +175,9 @@ func (s *Store) govern(ctx context.Context, op string, call func(context.Context
 // failGoverning turns what etcd says about its own cluster into an error of the
 // store, with what would help.
 func (s *Store) failGoverning(ctx context.Context, op string, err error) error {
+	if _, ours := errors.AsType[*config.Error](err); ours {
+		return s.fail(ctx, op, err)
+	}
 	for _, r := range []struct {
 		etcd error
 		kind config.ErrorKind
@@ -178,7 +198,7 @@ func (s *Store) failGoverning(ctx context.Context, op string, err error) error {
 			return config.Errorf(r.kind, op, "", "%s: %w", r.text, err)
 		}
 	}
-	if err.Error() == "etcdserver: request timed out, leader transfer took too long" {
+	if rpctypes.ErrorDesc(err) == transferTimeout {
 		return config.Errorf(config.Unavailable, op, "", "the other member did not take over in time: %w", err)
 	}
 	return s.fail(ctx, op, err)

@@ -1,10 +1,12 @@
 package etcd_test
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/setpointhq/setpoint/store"
 	"github.com/setpointhq/setpoint/store/etcd"
@@ -24,7 +26,7 @@ type node struct {
 	name    string
 	port    *testPort
 	dir     string
-	prefix  string
+	timeout time.Duration // of the start, if not the default
 	*etcd.Store
 }
 
@@ -86,6 +88,7 @@ func (n *node) open(p *store.Peering) error {
 	var c etcd.Settings
 	c.Defaults()
 	c.DataDir = n.dir
+	c.StartTimeout = cmp.Or(n.timeout, c.StartTimeout)
 	s, err := c.Open(n.cluster.Context(), store.Env{Log: testLog(n.cluster).With("node", n.name), Peering: p})
 	if err != nil {
 		return fmt.Errorf("start %s: %w", n.name, err)
@@ -106,10 +109,8 @@ func (n *node) stop() {
 	n.Store = nil
 }
 
-func (n *node) put(key string) error {
-	_, err := n.Commit(n.cluster.Context(), store.Txn{Writes: []store.Write{{Key: key, Value: []byte(n.name)}}})
-	return err
-}
+// put writes one key.
+func (n *node) put(key string) error { return put(n.cluster, n, key) }
 
 // edge opens a store without an engine, as a node of its own would.
 func (c *cluster) edge(tb testing.TB, change func(*etcd.Settings)) *etcd.Store {

@@ -186,7 +186,7 @@ func (e *engine) watchOver() {
 		if ok && err != nil {
 			e.end(noAnswer("the engine failed: %w", err))
 		}
-	case <-e.server.Server.StopNotify():
+	case <-e.server.Server.StoppingNotify(): // before it closes what calls use
 		e.end(e.stoppedItself())
 	}
 }
@@ -218,15 +218,22 @@ func (e *engine) stop() error {
 	e.watcher.Wait()
 	if e.port != nil {
 		e.port.drain()
-		defer e.port.close()
 	}
+	cause := context.Cause(e.life)
+	orderly := errors.Is(cause, store.ErrClosed)
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
+		if orderly && e.port != nil {
+			handOver(e.server.Server, e.port.peering)
+			e.server.Server.HardStop() // so that etcd does not try it again
+		}
 		e.server.Close()
+		if e.port != nil {
+			e.port.wait()
+		}
 	}()
-	cause := context.Cause(e.life)
-	if errors.Is(cause, store.ErrClosed) {
+	if orderly {
 		<-stopped
 		return e.lock.Close()
 	}

@@ -43,10 +43,9 @@ func explainLaunch(err error, p *store.Peering) error {
 // the other members. Empty if nothing is wrong with them.
 func (e *engine) explainWait(p *store.Peering) string {
 	cluster, self := e.server.Server.Cluster(), e.server.Server.MemberID()
-	members := cluster.Members()
 	if p == nil {
-		if len(members) > 1 {
-			return fmt.Sprintf("the data is of a cluster of %d members; start the node with the settings of the cluster", len(members))
+		if n := len(cluster.Members()); n > 1 {
+			return fmt.Sprintf("the data is of a cluster of %d members; start the node with the settings of the cluster", n)
 		}
 		return ""
 	}
@@ -58,12 +57,11 @@ func (e *engine) explainWait(p *store.Peering) string {
 		return err.Error()
 	}
 	defer client.CloseIdleConnections()
-	answers := make([]string, len(members))
+	rest := others(e.server.Server)
+	answers := make([]string, len(rest))
 	var asking sync.WaitGroup
-	for i, m := range members {
-		if m.ID != self {
-			asking.Go(func() { answers[i] = ask(client, m, cluster.ID().String()) })
-		}
+	for i, m := range rest {
+		asking.Go(func() { answers[i] = ask(client, m, cluster.ID().String()) })
 	}
 	asking.Wait()
 	var wrong []string

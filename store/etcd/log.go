@@ -13,15 +13,11 @@ import (
 )
 
 // zapLogger returns a zap logger, which etcd insists on, that writes to slog.
-// Only warnings and worse pass, unless the slog logger is enabled for debugging.
+// Little but warnings and worse passes, unless the slog logger is enabled for debugging.
 // fatal is told of an entry after which etcd would have ended the process; the
 // goroutine that wrote it ends instead.
 func zapLogger(log *slog.Logger, fatal func(message string)) *zap.Logger {
-	level := zapcore.WarnLevel
-	if log.Enabled(context.Background(), slog.LevelDebug) {
-		level = zapcore.InfoLevel
-	}
-	return zap.New(&bridge{LevelEnabler: level, log: log, said: &repetition{last: map[string]time.Time{}}}, zap.WithFatalHook(fatalHook(fatal)))
+	return zap.New(&bridge{LevelEnabler: zapcore.InfoLevel, log: log, said: &repetition{last: map[string]time.Time{}}}, zap.WithFatalHook(fatalHook(fatal)))
 }
 
 type fatalHook func(message string)
@@ -46,7 +42,8 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 
 // Check implements zapcore.Core.
 func (b *bridge) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if !b.Enabled(entry.Level) {
+	shown := entry.Level >= zapcore.WarnLevel || entry.Message == peerIsBack || b.log.Enabled(context.Background(), slog.LevelDebug)
+	if !b.Enabled(entry.Level) || !shown {
 		return checked
 	}
 	return checked.AddCore(entry, b)
@@ -69,17 +66,27 @@ func (b *bridge) Write(entry zapcore.Entry, fields []zapcore.Field) error {
 // Sync implements zapcore.Core; slog has nothing to flush.
 func (b *bridge) Sync() error { return nil }
 
+// peerIsBack is the one piece of news that is worth telling: it ends a warning.
+const peerIsBack = "peer became active"
+
 // slogLevel is the level that an entry deserves here. etcd complains of some
 // things that Setpoint does on purpose, or that mend themselves.
 func slogLevel(entry zapcore.Entry, fields []zapcore.Field) slog.Level {
 	switch entry.Message {
+	case peerIsBack:
+		return slog.LevelInfo
+	case "lost TCP streaming connection with remote peer", "failed to reach the peer URL", "failed to get version":
+		return slog.LevelDebug // a peer that became inactive; that is told
 	case "exceeded recommended request limit", // max_request_bytes, for large change sets
 		"Running http and grpc server on single port. This is not recommended for production.", // there is no port at all
 		"simple token is not cryptographically signed",                                         // etcd's own users are not used
 		"retrying of unary invoker failed",                                                     // what stays broken is returned
-		"rejecting promote learner: learner is not ready",                                      // is returned, too
 		"closed TCP streaming connection with remote peer",                                     // on purpose, by this side
-		"request stats",                         // what is slow is told where it is applied
+		"request stats", // what is slow is told where it is applied
+		"Validation on configuration change failed", // likewise
+		"bootstrap failed",                          // likewise
+		"stopped publish because server is stopping",
+		"leadership transfer failed",            // it is tried in another way before
 		"failed to find remote peer in cluster": // one that starts knows nobody yet
 		return slog.LevelDebug
 	case "Failed to detect schema version", "failed to update storage version":
@@ -88,7 +95,7 @@ func slogLevel(entry zapcore.Entry, fields []zapcore.Field) slog.Level {
 		}
 	}
 	switch {
-	case ownEnd(fields):
+	case ownEnd(fields), strings.HasPrefix(entry.Message, "rejecting "): // which is returned, too
 		return slog.LevelDebug
 	case strings.Contains(entry.Message, "cannot campaign at term"): // a lone member that replays its own joining
 		return slog.LevelDebug

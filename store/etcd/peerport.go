@@ -40,10 +40,16 @@ type port struct {
 	serving sync.WaitGroup
 }
 
-// openPort lets the other members in.
+// openPort lets the other members in, until the engine stops: it must not be
+// called any more then.
 func openPort(p *store.Peering, s *etcdserver.EtcdServer, logger *zap.Logger) *port {
+	o := &port{peering: p, calls: callCount{none: make(chan struct{})}}
 	p.Port.HandleHTTP(etcdhttp.NewPeerHandler(logger, s))
-	return &port{peering: p, calls: callCount{none: make(chan struct{})}}
+	o.serving.Go(func() {
+		<-s.StoppingNotify()
+		o.close()
+	})
+	return o
 }
 
 // serve lets edges in.
@@ -57,6 +63,10 @@ func (p *port) serve(s *etcdserver.EtcdServer) {
 		// It ends with the listener: by drain, or because the node closed its port,
 		// and says nothing that either does not know.
 		_ = p.grpc.Serve(l)
+	})
+	p.serving.Go(func() {
+		<-s.StoppingNotify()
+		p.grpc.Stop()
 	})
 }
 
@@ -84,8 +94,10 @@ func (p *port) drain() {
 	}
 	p.grpc.Stop()
 	<-graceful
-	p.serving.Wait()
 }
+
+// wait returns when nothing of the port is left. The engine must have stopped.
+func (p *port) wait() { p.serving.Wait() }
 
 // close answers other members from now on that this one is not there.
 func (p *port) close() {

@@ -9,7 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"log"
+	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
@@ -90,8 +90,8 @@ func newKey(tb testing.TB) *ecdsa.PrivateKey {
 	return key
 }
 
-// testPort is a small store.PeerPort. The connections through it can be cut, and
-// the listener outlives the node that uses it.
+// testPort is a small store.PeerPort. Nodes can be kept out of it, and it outlives
+// the node that uses it.
 type testPort struct {
 	Address string
 
@@ -102,9 +102,9 @@ type testPort struct {
 	work     sync.WaitGroup
 
 	mu     sync.Mutex
-	cut    bool // connections are dropped as soon as they come
+	out    func(caller string) bool // who is kept out
 	closed bool
-	open   map[net.Conn]struct{}
+	open   map[net.Conn]string // and who called
 	http1  *queue
 	http2  *queue // nil until asked for
 }
@@ -126,7 +126,7 @@ func newPort(tb testing.TB, a *authority, name string) *testPort {
 		tb.Fatal(err)
 	}
 	p := &testPort{
-		Address: l.Addr().String(), listener: l, open: map[net.Conn]struct{}{}, http1: newQueue(l.Addr()),
+		Address: l.Addr().String(), listener: l, open: map[net.Conn]string{}, http1: newQueue(l.Addr()),
 		config: &tls.Config{
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{cert},
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: roots, NextProtos: []string{"h2", "http/1.1"},
@@ -135,7 +135,7 @@ func newPort(tb testing.TB, a *authority, name string) *testPort {
 	p.HandleHTTP(nil)
 	p.http = &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
-		ErrorLog:          log.New(tb.Output(), name+": ", 0),
+		ErrorLog:          slog.NewLogLogger(testLog(tb).With("port", name).Handler(), slog.LevelDebug),
 		Handler:           http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { (*p.handler.Load()).ServeHTTP(w, r) }),
 	}
 	p.work.Go(p.accept)
@@ -162,33 +162,26 @@ func (p *testPort) ListenHTTP2() net.Listener {
 	return p.http2
 }
 
-// Cut drops all connections there are, and those to come until Mend.
-func (p *testPort) Cut() {
+// KeepOut drops the connections of those nodes, now and from now on.
+func (p *testPort) KeepOut(out func(caller string) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cut = true
-	p.drop()
-}
-
-// Mend lets connections in again.
-func (p *testPort) Mend() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.cut = false
-}
-
-func (p *testPort) drop() {
-	for conn := range p.open {
-		conn.Close()
+	p.out = out
+	for conn, caller := range p.open {
+		if out(caller) {
+			conn.Close()
+			delete(p.open, conn)
+		}
 	}
-	clear(p.open)
 }
 
 // Close ends the port. The node must have stopped.
 func (p *testPort) Close() {
 	p.mu.Lock()
 	p.closed = true
-	p.drop()
+	for conn := range p.open {
+		conn.Close()
+	}
 	p.mu.Unlock()
 	p.listener.Close()
 	p.http.Close()
@@ -202,10 +195,10 @@ func (p *testPort) accept() {
 			return
 		}
 		p.mu.Lock()
-		if p.cut || p.closed {
+		if p.closed {
 			raw.Close()
 		} else {
-			p.open[raw] = struct{}{}
+			p.open[raw] = "" // nobody yet
 			p.work.Go(func() { p.greet(raw) })
 		}
 		p.mu.Unlock()
@@ -223,8 +216,14 @@ func (p *testPort) greet(raw net.Conn) {
 	if conn.ConnectionState().NegotiatedProtocol == "h2" {
 		to = p.http2
 	}
+	welcome := err == nil && to != nil && !p.closed
+	if welcome {
+		caller := conn.ConnectionState().PeerCertificates[0].Subject.CommonName
+		welcome = p.out == nil || !p.out(caller)
+		p.open[raw] = caller
+	}
 	p.mu.Unlock()
-	if err != nil || to == nil || !to.put(conn) {
+	if !welcome || !to.put(conn) {
 		raw.Close()
 		p.mu.Lock()
 		delete(p.open, raw)

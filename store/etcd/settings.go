@@ -25,7 +25,7 @@ type Settings struct {
 	RequestTimeout  time.Duration `yaml:"request_timeout" doc:"how long one read or write may wait for etcd before it fails as unavailable"`
 
 	DataDir             string        `yaml:"data_dir" doc:"embedded: folder of the engine's data; empty means etcd/ in the node's data folder"`
-	Name                string        `yaml:"name" doc:"embedded: the member's name in the cluster; keep it once data was written"`
+	Name                string        `yaml:"name" doc:"embedded: the engine's name on a node of its own; in a cluster it is the node's"`
 	Quota               plugin.Size   `yaml:"quota" doc:"embedded: size of the data at which the engine refuses writes until something is deleted"`
 	CompactionRetention time.Duration `yaml:"compaction_retention" doc:"embedded: how long history is kept for watchers that resume; older is compacted"`
 	SnapshotCount       int           `yaml:"snapshot_count" doc:"embedded: log entries between two snapshots; more of them take longer to replay at start"`

@@ -32,9 +32,9 @@ type Store struct {
 	engine   *engine      // nil if it runs elsewhere
 	stop     func() error // ends the engine, if that is the store's to do
 	edge     bool         // the engine runs on other nodes of Setpoint's own
-	data     string  // what the keys of all entries begin with
-	touch    string  // the key that gives a commit a revision where its own writes change nothing
-	backlog  int     // bytes that may wait for a slow watcher
+	data     string       // what the keys of all entries begin with
+	touch    string       // the key that gives a commit a revision where its own writes change nothing
+	backlog  int          // bytes that may wait for a slow watcher
 	position position
 	commits  committer
 
