@@ -35,7 +35,9 @@ func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certif
 	if err != nil {
 		return nil, err
 	}
-	c.desk.Lock()
+	if !c.desk.TryLock() {
+		return nil, passing{config.Errorf(config.Conflict, "", "", "another node is being let in")}
+	}
 	defer c.desk.Unlock()
 	members, err := engine.Members(ctx)
 	if err != nil {

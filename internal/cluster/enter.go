@@ -142,7 +142,7 @@ func (c *Cluster) joinWithToken(ctx context.Context) error {
 		if err != nil {
 			return nil, err
 		}
-		return (&tls.Dialer{NetDialer: &net.Dialer{}, Config: conf}).DialContext(ctx, network, addr)
+		return dialer(conf)(ctx, network, addr)
 	})
 	defer calls.close()
 	ask := c.joinRequest()
@@ -168,6 +168,11 @@ func (c *Cluster) joinWithToken(ctx context.Context) error {
 		return err
 	}
 	return c.rememberJoin(answer)
+}
+
+// dialer connects with a TLS configuration.
+func dialer(conf *tls.Config) dial {
+	return (&tls.Dialer{NetDialer: &net.Dialer{}, Config: conf}).DialContext
 }
 
 // checkVouched makes sure that what this node shall trust is what its token said.

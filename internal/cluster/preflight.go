@@ -238,7 +238,16 @@ func (c *Cluster) judgeClock(there []probe) error {
 	if worst.offset < 0 {
 		direction = "ahead of"
 	}
-	return config.Errorf(config.Invalid, "start", "", "this machine's clock is %s %s that of the node %s, more than the %s of cluster.max_clock_offset; set it, and keep it with NTP", worst.offset.Abs().Round(time.Millisecond), direction, worst.id.Name, c.settings.MaxClockOffset)
+	return config.Errorf(config.Invalid, "start", "", "this machine's clock is %s %s that of the node %s, more than the %s of cluster.max_clock_offset; set it, and keep it with NTP", roundly(worst.offset), direction, worst.id.Name, c.settings.MaxClockOffset)
+}
+
+// roundly writes a duration without a sign, and no more exactly than is of use.
+func roundly(d time.Duration) string {
+	d = d.Abs()
+	if d > 10*time.Second {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(time.Millisecond).String()
 }
 
 // judgeMembership compares this node with what the cluster has entered of it.
@@ -275,7 +284,7 @@ func (c *Cluster) learnFrom(ctx context.Context, round []probe) error {
 		case p.err != nil:
 			c.log.Warn("a node does not answer", "node", p.name, "peer", p.addr, "reason", cause(p.err))
 		case p.offset.Abs() > c.settings.MaxClockOffset:
-			c.log.Warn("the clock of a node is far from this one's", "node", p.id.Name, "ahead", p.offset.Round(time.Millisecond))
+			c.log.Warn("the clock of a node is far from this one's", "node", p.id.Name, "offset", p.offset.Round(time.Millisecond))
 		}
 	}
 	if !c.settings.Edge {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/pki"
 	"github.com/setpointhq/setpoint/plugin"
 )
 
@@ -90,6 +91,9 @@ func (s *Settings) Validate() error {
 	}
 	refuse(s.Edge && len(s.Join) == 0, "join", "is missing; an edge needs the address of a node of its cluster")
 	refuse(s.Edge && len(s.Members) > 0, "members", "must be empty for an edge, which is none; use join")
+	if err := pki.CheckPatterns(s.AllowedNames); err != nil {
+		refuse(true, "allowed_names", "%w", cause(err))
+	}
 	s.validateFiles(refuse)
 	refuse(s.StartWait < time.Second || s.StartWait > 24*time.Hour, "start_wait", "must be from 1s to 24h, is %s", s.StartWait)
 	refuse(s.MaxClockOffset < 100*time.Millisecond || s.MaxClockOffset > time.Hour, "max_clock_offset", "must be from 100ms to 1h, is %s", s.MaxClockOffset)

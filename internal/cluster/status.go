@@ -174,7 +174,7 @@ func (c *Cluster) node(s seen, furthest int64, leader string) config.Node {
 	n.Lag = max(0, furthest-s.report.Revision)
 	n.ClockOffset = config.Seconds(s.offset.Seconds())
 	if s.offset.Abs() > c.settings.MaxClockOffset {
-		n.Problems = append(n.Problems, fmt.Sprintf("its clock is %s away from this node's; set it, and keep it with NTP", s.offset.Abs().Round(time.Millisecond)))
+		n.Problems = append(n.Problems, fmt.Sprintf("its clock is %s away from this node's; set it, and keep it with NTP", roundly(s.offset)))
 	}
 	n.Healthy = len(n.Problems) == 0
 	return n
