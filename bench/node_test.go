@@ -13,6 +13,7 @@ import (
 	"github.com/setpointhq/setpoint/auth/token"
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/client"
+	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/format"
 	"github.com/setpointhq/setpoint/format/json"
 	"github.com/setpointhq/setpoint/internal/view"
@@ -34,7 +35,7 @@ func startNode() (node Node, stop func(), err error) {
 		cancel()
 		return node, nil, err
 	}
-	password, _, err := center.Bootstrap(ctx, s, hasher, time.Now())
+	password, _, err := center.Bootstrap(ctx, s, hasher, config.Secret{}, time.Now())
 	if err != nil {
 		cancel()
 		return node, nil, err

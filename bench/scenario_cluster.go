@@ -123,7 +123,7 @@ func (c *fleet) stop() error {
 // newMembers says how the nodes of a new cluster reach each other on this
 // machine, and makes their certificates.
 func newMembers(certs string) ([]ClusterSetup, error) {
-	authority, err := pki.CreateAuthority(certs, pki.Options{Name: "setpoint bench"})
+	authority, err := pki.CreateAuthority(certs, pki.Options{Name: "setpoint-bench"})
 	if err != nil {
 		return nil, err
 	}

@@ -77,7 +77,7 @@ func backed(t testing.TB, before func(context.Context) error, change ...func(*ce
 	t.Helper()
 	s := memory.New()
 	t.Cleanup(func() { s.Close() })
-	if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, time.Now()); err != nil {
+	if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, config.Secret{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	return joinWith(t, s, func(o *center.Options) {

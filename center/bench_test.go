@@ -45,3 +45,28 @@ func BenchmarkPublish(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkStaleness is what every answer pays to know how old it may be.
+func BenchmarkStaleness(b *testing.B) {
+	n := start(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		n.Staleness()
+	}
+}
+
+// BenchmarkOpenWatch is what a watch costs to be opened, listed and closed; its
+// bytes are those that it holds while it is open.
+func BenchmarkOpenWatch(b *testing.B) {
+	n := start(b)
+	n.house()
+	ctx, request := n.admin(), center.WatchRequest{Patterns: []string{"acme/shop/dev"}, Protocol: "rest"}
+	b.ReportAllocs()
+	for b.Loop() {
+		w, err := n.Watch(ctx, request, func() {})
+		if err != nil {
+			b.Fatal(err)
+		}
+		w.Close()
+	}
+}

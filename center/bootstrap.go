@@ -35,18 +35,18 @@ func CheckFormat(ctx context.Context, s store.Store) error {
 }
 
 // Bootstrap prepares an empty store: the installation's id, and the user admin
-// with a random password, which is returned this once and stored nowhere in
-// clear. On a store that was prepared before it does nothing, and created is
+// with the given password or, if that is empty, a random one, which is returned
+// this once and stored nowhere in clear. On a store that was prepared before it does nothing, and created is
 // false. Of several nodes that start at once, one prepares.
 //
 // It acts for the server itself, before the view runs, and so asks no rights.
-func Bootstrap(ctx context.Context, s store.Store, passwords auth.PasswordHasher, now time.Time) (password config.Secret, created bool, err error) {
+func Bootstrap(ctx context.Context, s store.Store, passwords auth.PasswordHasher, given config.Secret, now time.Time) (password config.Secret, created bool, err error) {
 	const op = "bootstrap"
 	page, err := s.Range(ctx, store.Query{Key: record.ClusterKey, KeysOnly: true})
 	if err != nil || len(page.Entries) > 0 {
 		return config.Secret{}, false, bootstrapError(err)
 	}
-	password, user, binding, err := newAdmin(ctx, passwords, now)
+	password, user, binding, err := newAdmin(ctx, passwords, given, now)
 	if err != nil {
 		return config.Secret{}, false, bootstrapError(err)
 	}
@@ -69,12 +69,12 @@ func Bootstrap(ctx context.Context, s store.Store, passwords auth.PasswordHasher
 	return password, err == nil, bootstrapError(err)
 }
 
-// ResetAdmin gives the user admin a new random password, enables it and grants
+// ResetAdmin gives the user admin the given password or a new random one, enables it and grants
 // it the installation: the way back in for whoever can start the server on the
 // data. Its sessions and tokens end.
-func ResetAdmin(ctx context.Context, s store.Store, passwords auth.PasswordHasher, now time.Time) (config.Secret, error) {
+func ResetAdmin(ctx context.Context, s store.Store, passwords auth.PasswordHasher, given config.Secret, now time.Time) (config.Secret, error) {
 	const op = "bootstrap.reset_admin"
-	password, user, binding, err := newAdmin(ctx, passwords, now)
+	password, user, binding, err := newAdmin(ctx, passwords, given, now)
 	if err != nil {
 		return config.Secret{}, bootstrapError(err)
 	}
@@ -99,8 +99,14 @@ func ResetAdmin(ctx context.Context, s store.Store, passwords auth.PasswordHashe
 	return password, bootstrapError(err)
 }
 
-func newAdmin(ctx context.Context, passwords auth.PasswordHasher, now time.Time) (config.Secret, auth.User, auth.Binding, error) {
-	password := config.NewSecret(rand.Text())
+func newAdmin(ctx context.Context, passwords auth.PasswordHasher, password config.Secret, now time.Time) (config.Secret, auth.User, auth.Binding, error) {
+	if password.Empty() {
+		password = config.NewSecret(rand.Text())
+	} else if policy, ok := passwords.(auth.PasswordPolicy); ok {
+		if err := policy.CheckPassword(AdminUser, password); err != nil {
+			return config.Secret{}, auth.User{}, auth.Binding{}, err
+		}
+	}
 	hash, err := passwords.Hash(ctx, password)
 	user := auth.User{
 		Name: AdminUser, Description: "made at the first start", CreatedAt: now.UTC(), CreatedBy: "system", PasswordHash: hash,

@@ -61,7 +61,7 @@ func cluster(t *testing.T, nodes *fakeNodes, change ...func(*center.Options)) *n
 	t.Helper()
 	s := memory.New()
 	t.Cleanup(func() { s.Close() })
-	if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, time.Now()); err != nil {
+	if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, config.Secret{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	return joinWith(t, s, func(o *center.Options) {
@@ -119,7 +119,7 @@ func prepared(t testing.TB) store.Store {
 	t.Helper()
 	s := memory.New()
 	t.Cleanup(func() { s.Close() })
-	if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, time.Now()); err != nil {
+	if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, config.Secret{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	return s

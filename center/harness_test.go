@@ -49,7 +49,7 @@ func start(t testing.TB, adjust ...func(*center.Limits)) *node {
 	t.Helper()
 	s := memory.New()
 	t.Cleanup(func() { s.Close() })
-	if _, created, err := center.Bootstrap(t.Context(), s, plainHasher{}, time.Now()); err != nil || !created {
+	if _, created, err := center.Bootstrap(t.Context(), s, plainHasher{}, config.Secret{}, time.Now()); err != nil || !created {
 		t.Fatalf("bootstrap: created %v, %v", created, err)
 	}
 	return join(t, s, adjust...)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/center"
+	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/internal/record"
 	"github.com/setpointhq/setpoint/store"
 	"github.com/setpointhq/setpoint/store/etcd"
@@ -22,7 +23,7 @@ func TestAllIsSealedUnderLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { opened.Close() })
-	if _, _, err := center.Bootstrap(t.Context(), opened, plainHasher{}, time.Now()); err != nil {
+	if _, _, err := center.Bootstrap(t.Context(), opened, plainHasher{}, config.Secret{}, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	elector, ok := opened.(store.Elector)

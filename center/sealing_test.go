@@ -26,7 +26,7 @@ func sealing(t *testing.T, fn func(t *testing.T, n *node), change ...func(*cente
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
 		t.Cleanup(func() { s.Close() })
-		if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, time.Now()); err != nil {
+		if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, config.Secret{}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		n := joinWith(t, s, func(o *center.Options) {
@@ -155,7 +155,7 @@ func TestSealingGoesOnWhereTheLogIsCompacted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
 		t.Cleanup(func() { s.Close() })
-		_, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, time.Now())
+		_, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, config.Secret{}, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -237,7 +237,7 @@ func TestTheOfficeMovesAndAStaleHolderChangesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
 		t.Cleanup(func() { s.Close() })
-		if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, time.Now()); err != nil {
+		if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, config.Secret{}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		watched := &witness{Store: s}
@@ -271,7 +271,7 @@ func TestSealingSurvivesFaultsOfTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memory.New()
 		t.Cleanup(func() { s.Close() })
-		if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, time.Now()); err != nil {
+		if _, _, err := center.Bootstrap(t.Context(), s, plainHasher{}, config.Secret{}, time.Now()); err != nil {
 			t.Fatal(err)
 		}
 		faulty := &witness{Store: s}

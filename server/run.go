@@ -30,8 +30,11 @@ type Options struct {
 	Now func() time.Time
 	// ResetAdmin gives the user admin a new password before the node serves.
 	ResetAdmin bool
-	// AdminPassword takes the password that the first start, or ResetAdmin, made
-	// for the user admin. It is called at once, and it is the only chance.
+	// InitialPassword is what the user admin gets at the first start, or with
+	// ResetAdmin; empty for a random one.
+	InitialPassword config.Secret
+	// AdminPassword takes the random password that the first start, or ResetAdmin,
+	// made for the user admin. It is called at once, and it is the only chance.
 	AdminPassword func(password config.Secret) error
 	// Ready is called once the node serves; may be nil.
 	Ready func(Started)

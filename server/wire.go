@@ -167,16 +167,16 @@ func (n *node) prepare(ctx context.Context, passwords auth.PasswordHasher) error
 	if err := center.CheckFormat(ctx, n.store); err != nil {
 		return err
 	}
-	password, created, err := center.Bootstrap(ctx, n.store, passwords, n.options.Now())
+	password, created, err := center.Bootstrap(ctx, n.store, passwords, n.options.InitialPassword, n.options.Now())
 	if err == nil && !created && n.options.ResetAdmin {
-		password, err = center.ResetAdmin(ctx, n.store, passwords, n.options.Now())
+		password, err = center.ResetAdmin(ctx, n.store, passwords, n.options.InitialPassword, n.options.Now())
 		created = err == nil
 	}
 	if err != nil || !created {
 		return err
 	}
 	n.log.Info("the user admin has a new password", "user", center.AdminUser)
-	if n.options.AdminPassword == nil {
+	if n.options.AdminPassword == nil || !n.options.InitialPassword.Empty() {
 		return nil
 	}
 	return n.options.AdminPassword(password)

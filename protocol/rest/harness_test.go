@@ -137,7 +137,7 @@ func (s *server) startCenter(log *slog.Logger) auth.Chain {
 	byToken, err := tokens.Open(t.Context(), env)
 	s.must(err)
 	hasher := byPassword.(auth.PasswordHasher)
-	secret, _, err := center.Bootstrap(t.Context(), st, hasher, time.Now())
+	secret, _, err := center.Bootstrap(t.Context(), st, hasher, config.Secret{}, time.Now())
 	s.must(err)
 	s.admin = basicAuth(center.AdminUser, secret.Reveal())
 

@@ -14,9 +14,10 @@ import (
 // serveFlags are what serve alone takes: how the node meets others.
 type serveFlags struct {
 	flags
-	certDir   string
-	tokenFile string
-	edge      bool
+	certDir      string
+	tokenFile    string
+	passwordFile string
+	edge         bool
 }
 
 func (f *serveFlags) register(cmd *cobra.Command) {
@@ -28,6 +29,7 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	f.add(cmd, "join", "cluster.join", "join the cluster of the node at `HOST:PORT`; several with commas")
 	f.add(cmd, "token", "cluster.join_token", "the `TOKEN` that 'setpoint cluster add' printed; others on this machine can see it, unlike --token-file")
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "read the token from `FILE`")
+	cmd.Flags().StringVar(&f.passwordFile, "admin-password-file", "", "give the user admin the password in `FILE` when it is made, instead of a random one")
 	cmd.Flags().StringVar(&f.certDir, "cert-dir", "", "the `DIR` of 'setpoint cert': ca.pem, NAME.pem, NAME-key.pem, and ca-key.pem if this node may let others in")
 	cmd.Flags().BoolVar(&f.edge, "edge", false, "hold no data: serve from that of the cluster that it joins")
 	cmd.MarkFlagsMutuallyExclusive("token", "token-file")
@@ -44,11 +46,11 @@ func (f *serveFlags) sources(e Env, cmd *cobra.Command) (server.Sources, error) 
 		set("--edge", "cluster.edge", "true")
 	}
 	if f.tokenFile != "" {
-		token, err := os.ReadFile(f.tokenFile)
+		token, err := readSecret("--token-file", f.tokenFile)
 		if err != nil {
-			return s, config.Errorf(config.Invalid, "serve", "--token-file", "%w", err)
+			return s, err
 		}
-		set("--token-file", "cluster.join_token", strings.TrimSpace(string(token)))
+		set("--token-file", "cluster.join_token", token.Reveal())
 	}
 	if f.certDir == "" {
 		return s, nil
@@ -67,6 +69,22 @@ func (f *serveFlags) sources(e Env, cmd *cobra.Command) (server.Sources, error) 
 		set("--cert-dir", "cluster.ca_key_file", key)
 	}
 	return s, nil
+}
+
+// readSecret reads a file that holds a secret and nothing else.
+func readSecret(flag, file string) (config.Secret, error) {
+	if file == "" {
+		return config.Secret{}, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return config.Secret{}, config.Errorf(config.Invalid, "serve", flag, "%w", err)
+	}
+	secret := config.NewSecret(strings.TrimSpace(string(text)))
+	if secret.Empty() {
+		return secret, config.Errorf(config.Invalid, "serve", flag, "%s is empty", file)
+	}
+	return secret, nil
 }
 
 func exists(name string) bool {

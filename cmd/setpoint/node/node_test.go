@@ -244,6 +244,33 @@ func TestServeShowsThePasswordOnceAndResetsIt(t *testing.T) {
 	r.stop(t)
 }
 
+func TestServeTakesThePasswordFromAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "password")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for text, want := range map[string]string{"": "is empty", "\n": "is empty", "short\n": "password"} {
+		write(text)
+		args := onFreePorts("serve", "--data-dir", t.TempDir(), "--admin-password-file", file)
+		if _, err := once(args...); config.KindOf(err) != config.Invalid || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: want it refused with %q, got %v", text, want, err)
+		}
+	}
+	const password = "correct horse battery staple 7"
+	write(password + "\n")
+	r := begin(t, "Log in: ", onFreePorts("serve", "--data-dir", t.TempDir(), "--admin-password-file", file)...)
+	defer r.stop(t)
+	if err := whoAmI(t, find(t, r.out.String(), `serves (https://\S+)`), find(t, r.out.String(), `fingerprint (\S{64})`), password); err != nil {
+		t.Errorf("want the password in the file to let one in: %v", err)
+	}
+	if strings.Contains(r.out.String()+r.log.String(), password) {
+		t.Error("the password is shown, though the operator has it")
+	}
+}
+
 func TestSettingsAreCheckedPrintedAndDescribed(t *testing.T) {
 	dir := t.TempDir()
 	good, bad := filepath.Join(dir, "good.yaml"), filepath.Join(dir, "bad.yaml")

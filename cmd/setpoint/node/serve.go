@@ -34,9 +34,13 @@ func (e Env) serve() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			password, err := readSecret("--admin-password-file", f.passwordFile)
+			if err != nil {
+				return err
+			}
 			out := cmd.OutOrStdout()
 			return e.run(cmd.Context(), cmd, s, server.Options{
-				ResetAdmin: f.resetAdmin,
+				ResetAdmin: f.resetAdmin, InitialPassword: password,
 				AdminPassword: func(password config.Secret) error {
 					passwordBox(out, password)
 					return nil
