@@ -104,8 +104,9 @@ func (c *Center) watchScopes(ctx context.Context, op string, texts []string) ([]
 }
 
 // resumeAt turns a token into the revision to go on from. A token of another
-// installation, or one that this node does not reach in time, starts over with
-// a snapshot: nothing may be skipped.
+// installation, or of a past that was lost, starts over with a snapshot: nothing
+// may be skipped. It is Unavailable if the client is further than this node: a
+// snapshot would take it back to what was before.
 func (c *Center) resumeAt(ctx context.Context, op string, after config.Token) (int64, error) {
 	if after == "" {
 		return 0, nil
@@ -117,11 +118,17 @@ func (c *Center) resumeAt(ctx context.Context, op string, after config.Token) (i
 	if cluster != c.view.Snapshot().Cluster {
 		return 0, nil
 	}
-	if err := c.waitFor(ctx, revision); err != nil {
-		if ctx.Err() != nil {
-			return 0, located(op, "", ctx.Err())
-		}
-		return 0, nil
+	if c.waitFor(ctx, revision) == nil {
+		return revision, nil
+	}
+	newest, err := c.catchUp(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return 0, located(op, "", ctx.Err())
+	case err != nil:
+		return 0, config.Errorf(config.Unavailable, op, "", "this node has not caught up with the revision to resume from; another may have: %w", err)
+	case newest < revision:
+		return 0, nil // nobody has come to there
 	}
 	return revision, nil
 }
