@@ -88,6 +88,7 @@ func (n *node) open(p *store.Peering) error {
 	var c etcd.Settings
 	c.Defaults()
 	c.DataDir = n.dir
+	c.UnsafeNoFsync = true // nobody crashes the machine here, and three members share its disk
 	c.StartTimeout = cmp.Or(n.timeout, c.StartTimeout)
 	s, err := c.Open(n.cluster.Context(), store.Env{Log: testLog(n.cluster).With("node", n.name), Peering: p})
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -64,7 +63,6 @@ func serveFake(t *testing.T, f *fakeMember) *Store {
 	var c Settings
 	c.Defaults()
 	c.Endpoints = []string{"http://" + l.Addr().String()}
-	c.RequestTimeout = 500 * time.Millisecond
 	s, err := c.open(t.Context(), store.Env{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
