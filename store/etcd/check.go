@@ -74,7 +74,7 @@ func checkSum(ctx context.Context, name string) error {
 	if err != nil {
 		return unreadable(err)
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
 		return unreadable(err)
@@ -147,12 +147,12 @@ func (r *reading) open(name string) (err error) {
 	if err != nil {
 		return fmt.Errorf("it is no database: %w", err)
 	}
-	defer db.Close()
+	defer func() { _ = db.Close() }()
 	file, err := os.Open(name)
 	if err != nil {
 		return unreadable(err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return db.View(func(tx *bolt.Tx) error {
 		if err := r.walkPages(tx, file); err != nil {
 			return err

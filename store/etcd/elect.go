@@ -88,11 +88,8 @@ func (s *Store) holder(ctx context.Context, key string) (revision, at int64, err
 
 // outlast waits until the key changes after a position.
 func (s *Store) outlast(ctx context.Context, key string, at int64) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(s.led(ctx))
 	defer cancel()
-	if s.engine == nil {
-		ctx = clientv3.WithRequireLeader(ctx)
-	}
 	for resp := range s.client.Watch(ctx, s.data+key, clientv3.WithRev(at+1)) {
 		if err := resp.Err(); err != nil {
 			return err
@@ -109,15 +106,14 @@ func (s *Store) outlast(ctx context.Context, key string, at int64) error {
 
 // take enters the candidate as the holder, if the office is still vacant.
 func (s *Store) take(ctx context.Context, key, candidate string) (*term, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.settings.RequestTimeout)
+	ctx, cancel := context.WithTimeout(s.led(ctx), s.settings.RequestTimeout)
 	defer cancel()
 	began := time.Now()
 	granted, err := s.client.Grant(ctx, int64(leaseTTL/time.Second))
 	if err != nil {
 		return nil, err
 	}
-	// From now on the term's keeper holds the lease, and gives it up if need be.
-	t := s.begin(granted.ID, began.Add(time.Duration(granted.TTL)*time.Second))
+	until := began.Add(time.Duration(granted.TTL) * time.Second)
 	entry := put(s.data+key, []byte(candidate))
 	entry.GetRequestPut().Lease = int64(granted.ID)
 	resp, err := s.link.write(ctx, &pb.TxnRequest{
@@ -127,20 +123,26 @@ func (s *Store) take(ctx context.Context, key, candidate string) (*term, error) 
 		}},
 		Success: []*pb.RequestOp{entry},
 	})
-	switch {
-	case err != nil:
-	case !resp.Succeeded:
-		err = errTaken
-	case t.life.Err() != nil: // it took longer than the lease lasts
+	if err == nil && (!resp.Succeeded || !time.Now().Before(until)) {
 		err = errTaken
 	}
 	if err != nil {
-		t.end()
+		s.terms.Go(func() { _ = s.revoke(granted.ID, until) }) // nobody waits for a candidate that has left
 		return nil, err
 	}
-	t.fence = store.Cond{Key: key, Revision: resp.Header.Revision}
-	s.terms.Go(t.guard)
+	t := &term{store: s, lease: granted.ID, fence: store.Cond{Key: key, Revision: resp.Header.Revision}, over: make(chan struct{})}
+	t.life, t.end = context.WithCancel(s.life)
+	s.terms.Go(func() { t.keep(until) })
 	return t, nil
+}
+
+// led has members elsewhere refuse a call while they have no leader: they would
+// keep it waiting.
+func (s *Store) led(ctx context.Context) context.Context {
+	if s.engine != nil {
+		return ctx
+	}
+	return clientv3.WithRequireLeader(ctx)
 }
 
 // wait returns false if ctx ended before the time was over.

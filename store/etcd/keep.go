@@ -157,7 +157,7 @@ func (s *Store) defragment(op string) error {
 func (e *engine) inUse() int64 {
 	backend := e.server.Server.Backend()
 	snapshot := backend.Snapshot()
-	defer snapshot.Close()
+	defer func() { _ = snapshot.Close() }()
 	tx, ok := snapshot.(interface{ DB() *bolt.DB })
 	if !ok {
 		return backend.SizeInUse()

@@ -65,7 +65,7 @@ func (c *Settings) Restore(ctx context.Context, r store.Restore) error {
 	if err != nil {
 		return failed(err)
 	}
-	defer os.RemoveAll(fresh)
+	defer func() { _ = os.RemoveAll(fresh) }() // unless it was moved
 	conf.OutputDataDir = fresh
 	if err := build(conf); err != nil {
 		return failed(err)
@@ -79,7 +79,7 @@ func (c *Settings) Restore(ctx context.Context, r store.Restore) error {
 	if err := os.Rename(fresh, dir); err != nil { // which replaces a folder only if it is empty
 		return failed(err)
 	}
-	if err := syncFolder(filepath.Dir(dir)); err != nil {
+	if err := syncFolder(os.Open(filepath.Dir(dir))); err != nil {
 		return failed(err)
 	}
 	return nil
@@ -143,7 +143,7 @@ func sumOf(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	const size = 32
 	if _, err := f.Seek(-size, io.SeekEnd); err != nil {
 		return "", err
@@ -201,14 +201,19 @@ func clearAlarms(logger *zap.Logger, dir string) error {
 
 // syncTree makes everything below a folder durable.
 func syncTree(dir string) error {
-	return filepath.WalkDir(dir, func(name string, entry fs.DirEntry, err error) error {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return fs.WalkDir(root.FS(), ".", func(name string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case entry.IsDir():
-			return syncFolder(name)
+			return syncFolder(root.Open(name))
 		}
-		f, err := os.OpenFile(name, os.O_RDWR, 0)
+		f, err := root.OpenFile(name, os.O_RDWR, 0)
 		if err != nil {
 			return err
 		}
@@ -216,14 +221,14 @@ func syncTree(dir string) error {
 	})
 }
 
-// syncFolder makes the names in a folder durable. Windows cannot, and need not.
-func syncFolder(name string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	f, err := os.Open(name)
-	if err != nil {
+// syncFolder makes the names in an opened folder durable, and closes it. Windows
+// cannot, and need not.
+func syncFolder(f *os.File, err error) error {
+	switch {
+	case err != nil:
 		return err
+	case runtime.GOOS == "windows":
+		return f.Close()
 	}
 	return errors.Join(f.Sync(), f.Close())
 }

@@ -86,7 +86,7 @@ func (s *Store) copyData(ctx context.Context, w io.Writer) (int64, error) {
 	s.file.RLock()
 	defer s.file.RUnlock()
 	snapshot := s.engine.server.Server.Backend().Snapshot()
-	defer snapshot.Close()
+	defer func() { _ = snapshot.Close() }()
 	// It is a transaction of bbolt; only from that can it be told for sure of what
 	// revision it is, while others write.
 	tx, ok := snapshot.(buckets)
@@ -133,13 +133,13 @@ func (s *Store) fetch(ctx context.Context, w io.Writer) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	defer conn.Close()
+	defer func() { _ = conn.Close() }()
 	member := clientv3.NewMaintenanceFromMaintenanceClient(clientv3.RetryMaintenanceClient(s.client, conn), s.client)
 	snapshot, err := member.SnapshotWithVersion(ctx)
 	if err != nil {
 		return 0, err
 	}
-	defer snapshot.Snapshot.Close()
+	defer func() { _ = snapshot.Snapshot.Close() }()
 	_, err = io.Copy(w, snapshot.Snapshot)
 	return at, err
 }

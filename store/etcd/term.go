@@ -23,14 +23,13 @@ const (
 	// renewEach is how often the holder gives a sign. Without an answer for
 	// renewPatience it tries again, perhaps with another member, after renewAgain.
 	renewEach     = leaseTTL / 4
-	renewPatience = leaseTTL / 4
+	renewPatience = leaseTTL / 3
 	renewAgain    = leaseTTL / 30
 	// farewell bounds the last message of a term. Without it the lease runs out.
 	farewell = 2 * time.Second
 )
 
-// term is an office that was won. Its keeper renews the lease; its guard watches
-// that nobody takes the key away.
+// term is an office that was won.
 type term struct {
 	store *Store
 	lease clientv3.LeaseID
@@ -40,14 +39,6 @@ type term struct {
 	end  context.CancelFunc
 	over chan struct{} // closed when the lease was given up, or that was tried in vain
 	err  error         // of giving it up; may be read once over is closed
-}
-
-// begin makes a term on a lease that lasts until then, and has it kept.
-func (s *Store) begin(lease clientv3.LeaseID, until time.Time) *term {
-	t := &term{store: s, lease: lease, over: make(chan struct{})}
-	t.life, t.end = context.WithCancel(s.life)
-	s.terms.Go(func() { t.keep(until) })
-	return t
 }
 
 // Fence implements store.Term.
@@ -81,25 +72,24 @@ func (t *term) keep(until time.Time) {
 		ttl, err := t.renew(leases)
 		pause = renewEach
 		switch {
+		case errors.Is(err, errTaken):
+			t.end()
 		case err != nil:
 			t.store.log.Debug("the lease of an office was not renewed", "error", err)
 			pause = renewAgain
-		case ttl <= 0: // etcd knows no such lease
-			t.end()
 		case expiry.Stop(): // or the term has ended meanwhile
-			expiry.Reset(time.Until(began.Add(ttl)))
+			until = began.Add(ttl)
+			expiry.Reset(time.Until(until))
 		}
 	}
-	t.err = t.giveUp()
+	t.err = t.store.revoke(t.lease, until)
 }
 
-// renew returns for how long the lease will last from now on.
+// renew returns for how long the lease will last from now on, or errTaken if the
+// office is lost.
 func (t *term) renew(leases pb.LeaseClient) (time.Duration, error) {
-	ctx, cancel := context.WithTimeout(t.life, renewPatience)
+	ctx, cancel := context.WithTimeout(t.store.led(t.life), renewPatience)
 	defer cancel()
-	if t.store.engine == nil {
-		ctx = clientv3.WithRequireLeader(ctx)
-	}
 	// Not clientv3's KeepAliveOnce: while etcd cannot be reached it tries again and
 	// again without a pause.
 	stream, err := leases.LeaseKeepAlive(ctx)
@@ -113,43 +103,35 @@ func (t *term) renew(leases pb.LeaseClient) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
+	// A leader that is cut off goes on renewing until it knows. What a majority
+	// confirms counts, and that the key still is the one that was won.
+	revision, _, err := t.store.holder(ctx, t.fence.Key)
+	switch {
+	case err != nil:
+		return 0, err
+	case resp.TTL <= 0 || revision != t.fence.Revision:
+		return 0, errTaken
+	}
 	return time.Duration(resp.TTL) * time.Second, nil
 }
 
-// giveUp revokes the lease, and with it the key. It runs beyond the life of the
-// store if that is being closed, which waits for it; not if the engine died.
-func (t *term) giveUp() error {
-	if err := t.store.Err(); err != nil {
+// revoke gives up a lease, and with it the key, unless it has run out. It may go
+// on beyond the life of a store that is being closed, which waits for it; not if
+// the engine died.
+func (s *Store) revoke(lease clientv3.LeaseID, until time.Time) error {
+	if err := s.Err(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), farewell)
+	ctx, cancel := context.WithTimeout(context.Background(), min(farewell, time.Until(until)))
 	defer cancel()
-	_, err := t.store.client.Revoke(ctx, t.lease)
+	if ctx.Err() != nil {
+		return nil
+	}
+	_, err := s.client.Revoke(ctx, lease)
 	if err == nil || errors.Is(err, rpctypes.ErrLeaseNotFound) {
 		return nil
 	}
 	return translate("resign", err)
-}
-
-// guard ends the term if its key changes: somebody took the office away.
-func (t *term) guard() {
-	defer t.end()
-	pause, at := minPause, t.fence.Revision
-	for t.life.Err() == nil {
-		if t.store.outlast(t.life, t.fence.Key, at) == nil {
-			return
-		}
-		wait(t.life, pause)
-		pause = min(2*pause, maxPause)
-		revision, now, err := t.store.holder(t.life, t.fence.Key)
-		if err != nil {
-			continue
-		}
-		if revision != t.fence.Revision {
-			return
-		}
-		pause, at = minPause, now
-	}
 }
 
 // leases is the engine's service of leases.

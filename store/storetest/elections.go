@@ -235,6 +235,7 @@ func (f *fixture) elector() store.Elector {
 // noElector stands in for what a store does not have.
 type noElector struct{}
 
+// Campaign refuses.
 func (noElector) Campaign(context.Context, string, string) (store.Term, error) {
 	return nil, config.Errorf(config.Unsupported, "campaign", "", "the store is not a store.Elector")
 }
