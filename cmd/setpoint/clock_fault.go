@@ -9,10 +9,11 @@ import (
 )
 
 // clock is one for the fault tests: ahead of the machine's by the duration that
-// stands in the file named by SETPOINT_FAULT_CLOCK, which is read each time, so
-// that the clock can jump while the node runs.
+// stands in the file named by FAULT_CLOCK, which is read each time, so that the
+// clock can jump while the node runs. It is no setting: other builds know nothing
+// of it, and refuse variables of theirs that they do not know.
 func clock() func() time.Time {
-	file := os.Getenv("SETPOINT_FAULT_CLOCK")
+	file := os.Getenv("FAULT_CLOCK")
 	return func() time.Time {
 		now := time.Now()
 		content, err := os.ReadFile(file)
