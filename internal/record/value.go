@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
@@ -90,6 +91,26 @@ func unframe(b []byte) (meta, content []byte, err error) {
 	}
 	rest := b[used:]
 	return rest[:n:n], rest[n:], nil
+}
+
+// Tenant is a tenant as it lies in the store.
+type Tenant struct {
+	config.Tenant
+	// Import is set while the tenant is being imported: then nothing of it is
+	// there yet for anybody.
+	Import *Import `json:"import,omitempty"`
+}
+
+// Import is an import that is under way, or was broken off.
+type Import struct {
+	ID string `json:"id"` // of this attempt
+	// File is the SHA-256 of the file, in hexadecimal.
+	File string    `json:"file"`
+	By   string    `json:"by"`
+	At   time.Time `json:"at"`
+	// Audits is how many of the file's audit records are there already. They are
+	// never taken back, so another attempt with the file leaves them out.
+	Audits int64 `json:"audits"`
 }
 
 type storedUser struct {

@@ -25,8 +25,9 @@ type applier struct {
 	graves  []grave   // purged configs in the order of their purge
 	bound   int       // the most graves
 
-	batch []*Config          // the configs that the current batch changes, in the order of its events
-	index map[string]*Config // the same by key
+	batch  []*Config          // the configs that the current batch changes, in the order of its events
+	index  map[string]*Config // the same by key
+	turned []string           // the tenants that it conceals or shows
 }
 
 // grave is where a purged config lies: a Config that is gone, kept in the tree.
@@ -55,12 +56,15 @@ func (a *applier) apply(b store.Batch) {
 	for i := range b.Events {
 		a.event(&b.Events[i], b.Revision)
 	}
+	for _, tenant := range a.turned {
+		a.turn(tenant)
+	}
 	for _, next := range a.batch {
 		a.put(next, b.Revision)
 	}
 	clear(a.index)
 	clear(a.batch) // or the array would keep what is long replaced
-	a.batch = a.batch[:0]
+	a.batch, a.turned = a.batch[:0], a.turned[:0]
 	a.work.Revision = b.Revision
 }
 
@@ -92,6 +96,16 @@ func (a *applier) configEvent(section record.Section, rest string, ev *store.Eve
 	}
 }
 
+// turn has the batch put every config of a tenant anew, so that it is concealed
+// or shown from this revision on.
+func (a *applier) turn(tenant string) {
+	for c := range a.work.configs.walk(tenant+"/", "", -1) {
+		if !c.gone() {
+			a.pending(c.key)
+		}
+	}
+}
+
 // pending returns the config as this batch has changed it so far.
 func (a *applier) pending(rest string) (*Config, bool) {
 	if next, ok := a.index[rest]; ok {
@@ -99,7 +113,7 @@ func (a *applier) pending(rest string) (*Config, bool) {
 	}
 	var next *Config
 	if old, ok := a.work.configs.get([]byte(rest)); ok {
-		c := *old
+		c := *old.actual()
 		next = &c
 	} else {
 		path, ok := splitPath(rest, config.LevelConfig)
@@ -116,6 +130,9 @@ func (a *applier) pending(rest string) (*Config, bool) {
 // put completes a config and puts it in the place of the one before.
 func (a *applier) put(next *Config, revision int64) {
 	old, _ := a.work.configs.get([]byte(next.key))
+	if a.work.concealed(next.Meta.Path.Tenant) {
+		next = next.conceal()
+	}
 	if next.settle(old, revision) {
 		a.changed = append(a.changed, next)
 	}
@@ -156,9 +173,7 @@ func (a *applier) bury(c *Config) {
 func (a *applier) scopeEvent(section record.Section, rest string, ev *store.Event, revision int64) {
 	switch section {
 	case record.Tenants:
-		a.work.tenants = setScope(a, a.work.tenants, config.LevelTenant, rest, ev, func(t config.Tenant) (*Tenant, config.Path) {
-			return &Tenant{t, revision}, config.Path{Tenant: t.Name}
-		})
+		a.tenantEvent(rest, ev, revision)
 	case record.Apps:
 		a.work.apps = setScope(a, a.work.apps, config.LevelApp, rest, ev, func(p config.App) (*App, config.Path) {
 			return &App{p, revision}, p.Path()
@@ -170,7 +185,30 @@ func (a *applier) scopeEvent(section record.Section, rest string, ev *store.Even
 	}
 }
 
-// setScope applies an event of a tenant, app or env to the tree of these.
+// tenantEvent keeps tenants apart from those that are being imported.
+func (a *applier) tenantEvent(rest string, ev *store.Event, revision int64) {
+	before, importing := a.work.concealed(rest), false
+	both := [...]*tree[*Tenant]{&a.work.tenants, &a.work.importing}
+	if !ev.Deleted {
+		t, err := record.Decode[record.Tenant](ev.Value)
+		if _, ok := splitPath(rest, config.LevelTenant); !ok || err != nil || t.Name != rest {
+			a.unreadable(ev.Key, revision)
+			return
+		}
+		if importing = t.Import != nil; importing {
+			both[0], both[1] = both[1], both[0]
+		}
+		*both[0] = both[0].set(a.edit, rest, &Tenant{t.Tenant, revision}, 0, 1)
+	} else {
+		*both[0] = both[0].remove(a.edit, rest)
+	}
+	*both[1] = both[1].remove(a.edit, rest)
+	if importing != before {
+		a.turned = append(a.turned, rest)
+	}
+}
+
+// setScope applies an event of an app or env to the tree of these.
 func setScope[N, V any](a *applier, t tree[*V], level config.Level, rest string, ev *store.Event, wrap func(N) (*V, config.Path)) tree[*V] {
 	if ev.Deleted {
 		return t.remove(a.edit, rest)

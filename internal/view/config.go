@@ -27,6 +27,10 @@ type Config struct {
 	// drafts and the rollout's bookkeeping do not move it.
 	ServedRevision int64
 
+	// held is what is known of a config whose tenant is being imported. To
+	// everybody else there is none: all of the above is zero.
+	held *Config
+
 	key     string // the path
 	created int64  // the revision that created the rollout's key
 	past    []past // what was served before, oldest first
@@ -55,7 +59,33 @@ func identify(r *config.Release, created int64) identity {
 func (c *Config) known() bool { return c.MetaRevision > 0 || c.RolloutRevision > 0 }
 
 // gone reports whether the store has nothing of the config any more.
-func (c *Config) gone() bool { return !c.known() && c.DraftRevision == 0 }
+func (c *Config) gone() bool { return !c.known() && c.DraftRevision == 0 && c.held == nil }
+
+// actual returns what the store has of the config, whether it is shown or not.
+func (c *Config) actual() *Config {
+	if c.held != nil {
+		return c.held
+	}
+	return c
+}
+
+// conceal returns what is shown of a config whose tenant is being imported.
+func (c *Config) conceal() *Config {
+	if c.gone() {
+		return c
+	}
+	shown := newConfig(c.key, c.Meta.Path)
+	shown.held = c
+	c.ServedRevision, c.past = 0, nil // it serves nobody
+	return shown
+}
+
+// same reports whether both were made of the same records, and are shown alike.
+func (c *Config) same(d *Config) bool {
+	a, b := c.actual(), d.actual()
+	return (c.held == nil) == (d.held == nil) &&
+		a.MetaRevision == b.MetaRevision && a.RolloutRevision == b.RolloutRevision && a.DraftRevision == b.DraftRevision
+}
 
 // counts reports whether the config counts towards the size of its env.
 func (c *Config) counts() bool { return c.MetaRevision > 0 && !c.Rollout.Deleted }

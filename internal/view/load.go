@@ -37,7 +37,7 @@ func (v *View) load(ctx context.Context) error {
 	}
 	next := newApplier(v.log, &v.counters.corrupt)
 	next.bound, next.graves = v.applier.bound, v.applier.graves
-	next.work = Snapshot{Revision: page.Revision, loaded: true, floor: page.Revision, dropped: old.dropped, tenants: old.tenants, apps: old.apps, envs: old.envs}
+	next.work = Snapshot{Revision: page.Revision, loaded: true, floor: page.Revision, dropped: old.dropped, tenants: old.tenants, importing: old.importing, apps: old.apps, envs: old.envs}
 	if !old.loaded {
 		next.work.dropped = page.Revision
 	}
@@ -175,13 +175,14 @@ func (l *loading) tellTails() {
 // it was known before.
 func (a *applier) loadScopes(entries []store.Entry) {
 	old := a.work
-	a.work.tenants, a.work.apps, a.work.envs = tree[*Tenant]{}, tree[*App]{}, tree[*Env]{}
+	a.work.tenants, a.work.importing, a.work.apps, a.work.envs = tree[*Tenant]{}, tree[*Tenant]{}, tree[*App]{}, tree[*Env]{}
 	for _, e := range entries {
 		section, rest := record.Split(e.Key)
 		key := []byte(rest)
 		switch section {
 		case record.Tenants:
 			a.work.tenants = carry(a, old.tenants, a.work.tenants, key)
+			a.work.importing = carry(a, old.importing, a.work.importing, key)
 		case record.Apps:
 			a.work.apps = carry(a, old.apps, a.work.apps, key)
 		case record.Envs:
@@ -189,6 +190,7 @@ func (a *applier) loadScopes(entries []store.Entry) {
 		}
 		a.scopeEvent(section, rest, &store.Event{Entry: e}, e.Revision)
 	}
+	a.turned = nil // all configs are put anew
 }
 
 // carry takes an entry over from one tree to another.
@@ -203,7 +205,11 @@ func carry[V any](a *applier, from, to tree[V], key []byte) tree[V] {
 func (a *applier) loadConfigs(rows [3][]row, old *Snapshot) {
 	for group := range merge(rows) {
 		before, _ := old.configs.get([]byte(group[0].entry.Key))
-		if c := join(group, before); c != nil {
+		var known *Config
+		if before != nil {
+			known = before.actual()
+		}
+		if c := join(group, known); c != nil {
 			a.loadConfig(c, before, old)
 		}
 	}
@@ -216,7 +222,10 @@ func (a *applier) loadConfigs(rows [3][]row, old *Snapshot) {
 
 // loadConfig puts a loaded config into the tree, in the place of before.
 func (a *applier) loadConfig(c, before *Config, old *Snapshot) {
-	if before != nil && c.MetaRevision == before.MetaRevision && c.RolloutRevision == before.RolloutRevision && c.DraftRevision == before.DraftRevision {
+	if a.work.concealed(c.Meta.Path.Tenant) {
+		c = c.conceal()
+	}
+	if before != nil && c.same(before) {
 		a.set(before)
 		return
 	}

@@ -33,6 +33,7 @@ type world struct {
 	moves  map[string][]int64
 	head   int64
 	serial int
+	hidden map[string]bool // tenants that are being imported
 	subs   []*modelSub
 }
 
@@ -47,7 +48,7 @@ type modelSub struct {
 
 func newWorld(t *rapid.T) *world {
 	w := &world{
-		t: t, store: memory.New(), now: map[string]*config.Rollout{},
+		t: t, store: memory.New(), now: map[string]*config.Rollout{}, hidden: map[string]bool{},
 		served: map[int64]map[string]string{}, moves: map[string][]int64{},
 		paths: []string{"acme/shop/prod/a", "acme/shop/prod/b", "acme/shop/test/a", "acme/pay/prod/a", "acme-x/shop/prod/a", "acme/shop/prod/b.yaml"},
 	}
@@ -88,11 +89,14 @@ func (w *world) commit(writes []store.Write) {
 	}
 	w.head = rev
 	for _, p := range w.paths {
-		if slices.ContainsFunc(writes, func(wr store.Write) bool { return wr.Key == rolloutKey(p) }) {
+		tenant := mustPath(p).Tenant
+		if slices.ContainsFunc(writes, func(wr store.Write) bool {
+			return wr.Key == rolloutKey(p) || wr.Key == record.Tenants.Key(tenant)
+		}) {
 			w.moves[p] = append(w.moves[p], rev)
 		}
 		name := ""
-		if rollout := w.now[p]; rollout != nil {
+		if rollout := w.now[p]; rollout != nil && !w.hidden[tenant] {
 			if r := rollout.Resolve(config.Client{}); r != nil {
 				name = r.ChangeSet
 			}
@@ -153,6 +157,23 @@ func (w *world) change(path string) []store.Write {
 	}
 	w.now[path] = &next
 	return []store.Write{metaOf(path), put(rolloutKey(path), record.Encode(next))}
+}
+
+// turn begins, ends or withdraws the import of a tenant and returns its write.
+func (w *world) turn() store.Write {
+	name := rapid.SampledFrom([]string{"acme", "acme-x"}).Draw(w.t, "tenant")
+	noun := record.Tenant{Tenant: config.Tenant{Name: name}}
+	key := record.Tenants.Key(name)
+	switch rapid.SampledFrom([]string{"import", "open", "withdraw"}).Draw(w.t, "turn of "+name) {
+	case "import":
+		w.hidden[name], noun.Import = true, &record.Import{ID: "i"}
+	case "withdraw":
+		delete(w.hidden, name)
+		return del(key)
+	default:
+		delete(w.hidden, name)
+	}
+	return put(key, record.Encode(noun))
 }
 
 // advance brings the view up to at most a revision, applying some batches as
@@ -268,13 +289,19 @@ func (w *world) receive(s *modelSub, d Delivery, before int64) {
 }
 
 func (w *world) step() {
-	switch rapid.SampledFrom([]string{"commit", "commit", "commit", "commit", "advance", "advance", "next", "next", "next", "subscribe", "close", "rebuild", "compact", "restart", "storm"}).Draw(w.t, "step") {
+	switch rapid.SampledFrom([]string{"commit", "commit", "commit", "commit", "advance", "advance", "next", "next", "next", "subscribe", "close", "rebuild", "compact", "restart", "storm", "turn"}).Draw(w.t, "step") {
 	case "commit":
 		var writes []store.Write
 		for _, p := range rapid.SliceOfNDistinct(rapid.SampledFrom(w.paths), 1, 3, rapid.ID).Draw(w.t, "paths") {
 			writes = append(writes, w.change(p)...)
 		}
 		w.commit(writes)
+	case "turn": // alone, or in one revision with changes
+		writes := []store.Write{w.turn()}
+		for _, p := range rapid.SliceOfNDistinct(rapid.SampledFrom(w.paths), 0, 2, rapid.ID).Draw(w.t, "paths") {
+			writes = append(writes, w.change(p)...)
+		}
+		w.commit(rapid.Permutation(writes).Draw(w.t, "order"))
 	case "storm": // more changes of one config than are remembered
 		p := rapid.SampledFrom(w.paths).Draw(w.t, "path")
 		for range maxPast + 2 {

@@ -22,6 +22,9 @@ type Snapshot struct {
 	tenants tree[*Tenant]
 	apps    tree[*App]
 	envs    tree[*Env]
+	// importing are the tenants that are being imported. Nothing of them is shown:
+	// their configs lie in the tree concealed, apps and envs are passed over.
+	importing tree[*Tenant]
 
 	// floor is the oldest position from which a stranger can resume by
 	// difference: what was purged before it, this node may never have known.
@@ -96,17 +99,36 @@ func (s *Snapshot) CountConfigs(under config.Path) int {
 	return s.configs.countPrefix(below(under))
 }
 
+// concealed reports whether a tenant is being imported.
+func (s *Snapshot) concealed(tenant string) bool {
+	if s.importing.root == nil {
+		return false
+	}
+	_, ok := s.importing.get([]byte(tenant))
+	return ok
+}
+
+// Importing finds a tenant that is being imported. All other methods know
+// nothing of it.
+func (s *Snapshot) Importing(name string) (*Tenant, bool) { return s.importing.get([]byte(name)) }
+
 // Tenant finds a tenant.
 func (s *Snapshot) Tenant(name string) (*Tenant, bool) { return s.tenants.get([]byte(name)) }
 
 // App finds an app.
 func (s *Snapshot) App(p config.Path) (*App, bool) {
+	if s.concealed(p.Tenant) {
+		return nil, false
+	}
 	var buf [keySpace]byte
 	return s.apps.get(appendPath(buf[:0], p))
 }
 
 // Env finds an env.
 func (s *Snapshot) Env(p config.Path) (*Env, bool) {
+	if s.concealed(p.Tenant) {
+		return nil, false
+	}
 	var buf [keySpace]byte
 	return s.envs.get(appendPath(buf[:0], p))
 }
@@ -116,11 +138,17 @@ func (s *Snapshot) Tenants(after string) iter.Seq[*Tenant] { return s.tenants.wa
 
 // Apps yields the apps of a tenant by name, from strictly after a name (or path).
 func (s *Snapshot) Apps(tenant, after string) iter.Seq[*App] {
+	if s.concealed(tenant) {
+		return func(func(*App) bool) {}
+	}
 	return s.apps.walk(tenant+"/", child(tenant, after), -1)
 }
 
 // Envs yields the envs of an app by name, from strictly after a name (or path).
 func (s *Snapshot) Envs(app config.Path, after string) iter.Seq[*Env] {
+	if s.concealed(app.Tenant) {
+		return func(func(*Env) bool) {}
+	}
 	return s.envs.walk(app.String()+"/", child(app.String(), after), -1)
 }
 
