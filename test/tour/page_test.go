@@ -66,6 +66,21 @@ func steps(text string) []step {
 	return all
 }
 
+// only is the part of a page below a heading.
+func only(text, heading string) string {
+	_, after, found := strings.Cut(text, "\n"+heading)
+	if !found {
+		return ""
+	}
+	part, _, _ := strings.Cut(after, "\n## ")
+	return part
+}
+
+// without is a page without the part below a heading.
+func without(text, heading string) string {
+	return strings.Replace(text, only(text, heading), "", 1)
+}
+
 // more stands in a page for what it leaves out: lines, or a part of one.
 const more = "…"
 
