@@ -85,9 +85,9 @@ func (g *Guard) look(ctx context.Context, space func(string) (free, total int64,
 	}
 	switch {
 	case full && !s.told:
-		g.Log.Error("the disk is nearly full: changes are refused on all nodes until there is room", "dir", g.Dir, "free", roughly(free), "reserve", g.Reserve.String())
+		g.Log.Error("the disk is nearly full: changes are refused on all nodes until there is room", "dir", g.Dir, "free", roughSize(free), "reserve", g.Reserve.String())
 	case !full && s.told:
-		g.Log.Info("there is room on the disk again: changes are taken", "dir", g.Dir, "free", roughly(free))
+		g.Log.Info("there is room on the disk again: changes are taken", "dir", g.Dir, "free", roughSize(free))
 	}
 	s.told, s.refused = full, ""
 }

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"flag"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -21,7 +22,15 @@ import (
 	"github.com/setpointhq/setpoint/store/etcd"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	flag.Parse()
+	// These tests wait for engines rather than work: more of them than there are
+	// cores can do so at the same time.
+	if err := flag.Set("test.parallel", "8"); err != nil {
+		panic(err)
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // office is where a test's nodes get their certificates and tokens.
 type office struct {

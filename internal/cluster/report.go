@@ -94,12 +94,12 @@ func (c *Cluster) reportDisk(n *config.Node) {
 	}
 	n.DiskFree, n.DiskTotal = free, total
 	if reserve := int64(c.settings.DiskReserve); free < reserve {
-		n.Problems = append(n.Problems, fmt.Sprintf("its disk has only %s left, less than the %s that it keeps free (cluster.disk_reserve)", roughly(free), c.settings.DiskReserve))
+		n.Problems = append(n.Problems, fmt.Sprintf("its disk has only %s left, less than the %s that it keeps free (cluster.disk_reserve)", roughSize(free), c.settings.DiskReserve))
 	}
 }
 
-// roughly writes a number of bytes for a person.
-func roughly(bytes int64) string {
+// roughSize writes a number of bytes for a person.
+func roughSize(bytes int64) string {
 	for _, unit := range []plugin.Size{plugin.GiB, plugin.MiB, plugin.KiB} {
 		if bytes >= 10*int64(unit) {
 			return plugin.Size(bytes - bytes%int64(unit)).String()
