@@ -10,7 +10,7 @@
 //
 // Numbers are big-endian.
 //
-//	16 bytes       "setpoint backup\n"
+//	16 bytes       "setpoint backup\n", or "setpoint tenant\n"
 //	4 bytes        the version of the form: 1
 //	4 bytes, n     how long the header is, and the header, as JSON
 //	chunks         4 bytes: length c of the chunk, 4 bytes: length of what it
@@ -22,6 +22,9 @@
 //
 // Nothing follows. So whoever has all of it can tell that it is whole without
 // knowing how to decompress it: the last 32 bytes are the digest of the others.
+//
+// The export of a tenant has the same form. In the place of an engine's snapshot
+// it holds records, see Record, which say nothing of engines.
 package backup
 
 import (
@@ -35,8 +38,9 @@ import (
 )
 
 const (
-	magic   = "setpoint backup\n"
-	version = 1
+	magic       = "setpoint backup\n"
+	tenantMagic = "setpoint tenant\n"
+	version     = 1
 
 	chunkSize    = 1 << 20            // of a snapshot in one chunk
 	maxCoded     = chunkSize + 64<<10 // what does not compress grows a little
@@ -57,8 +61,19 @@ type Header struct {
 	Version string `json:"version"`
 	// Engine is the store driver whose snapshot it holds, and Prefix what the
 	// engine's keys begin with there.
-	Engine string `json:"engine"`
+	Engine string `json:"engine,omitempty"`
 	Prefix string `json:"prefix,omitempty"`
+	// Tenant is set if it is no backup of all but the export of one tenant, which
+	// knows no engine.
+	Tenant string `json:"tenant,omitempty"`
+}
+
+// magic is what the envelope begins with.
+func (h Header) magic() string {
+	if h.Tenant != "" {
+		return tenantMagic
+	}
+	return magic
 }
 
 // Info is what is known of a whole backup.
@@ -79,8 +94,10 @@ func (h Header) check() error {
 	switch {
 	case !plainName.MatchString(h.Installation):
 		return errors.New("names no installation")
-	case !plainName.MatchString(h.Engine):
+	case h.Tenant == "" && !plainName.MatchString(h.Engine):
 		return errors.New("names no engine")
+	case h.Tenant != "" && !plainName.MatchString(h.Tenant):
+		return errors.New("names no tenant")
 	case h.Created.IsZero():
 		return errors.New("does not say when it was made")
 	}

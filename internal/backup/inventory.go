@@ -11,16 +11,18 @@ import (
 type Inventory struct {
 	// Installation is the id that the records tell; empty if there is none.
 	Installation string `json:"installation"`
-	Tenants      int    `json:"tenants"`
-	Apps         int    `json:"apps"`
-	Envs         int    `json:"envs"`
-	Configs      int    `json:"configs"`
-	Drafts       int    `json:"drafts"`
-	Releases     int    `json:"releases"`
-	AuditRecords int    `json:"audit_records"`
-	Users        int    `json:"users"`
-	Tokens       int    `json:"tokens"`
-	Bindings     int    `json:"bindings"`
+	// Layout is the number of the records' layout; 0 if they do not say.
+	Layout       int `json:"layout"`
+	Tenants      int `json:"tenants"`
+	Apps         int `json:"apps"`
+	Envs         int `json:"envs"`
+	Configs      int `json:"configs"`
+	Drafts       int `json:"drafts"`
+	Releases     int `json:"releases"`
+	AuditRecords int `json:"audit_records"`
+	Users        int `json:"users"`
+	Tokens       int `json:"tokens"`
+	Bindings     int `json:"bindings"`
 	// Newest is when the newest record was made.
 	Newest time.Time `json:"newest,omitzero"`
 	// Unreadable is how many records are no good; the first ones are in Findings.
@@ -42,6 +44,12 @@ const mostFindings = 100
 // Take counts one entry of the store. Entries come in key order, as from
 // store.Restorer.
 func (v *Inventory) Take(e store.Entry) {
+	switch e.Key {
+	case record.ClusterKey:
+		v.Installation = string(e.Value)
+	case record.FormatKey:
+		v.Layout, _ = record.DecodeFormat(e.Value) // an error is found below
+	}
 	in, err := record.Inspect(e.Key, e.Value)
 	if err != nil {
 		v.find(e.Key, err.Error())
@@ -51,8 +59,6 @@ func (v *Inventory) Take(e store.Entry) {
 		v.Newest = in.Time
 	}
 	switch in.Section {
-	case record.Meta:
-		v.Installation = string(e.Value)
 	case record.Contents: // sorts before the releases
 		if v.contents == nil {
 			v.contents = map[string]string{}
@@ -69,6 +75,10 @@ func (v *Inventory) Take(e store.Entry) {
 		}
 	}
 }
+
+// Newer reports whether the records are laid out in a way that this program
+// would misread.
+func (v *Inventory) Newer() bool { return v.Layout > record.Format }
 
 func (v *Inventory) counter(s record.Section) *int {
 	return map[record.Section]*int{

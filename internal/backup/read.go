@@ -29,17 +29,22 @@ type Reader struct {
 // when the reader has returned io.EOF: until then the backup may still turn out
 // to be damaged, and the reader returns an error of kind Invalid. Other kinds
 // are the errors of r.
-func Open(r io.Reader) (Header, *Reader, error) {
+func Open(r io.Reader) (Header, *Reader, error) { return openAs(r, magic) }
+
+// OpenTenant is Open for the export of a tenant.
+func OpenTenant(r io.Reader) (Header, *Reader, error) { return openAs(r, tenantMagic) }
+
+func openAs(r io.Reader, want string) (Header, *Reader, error) {
 	b := &Reader{in: source{r: r, sum: sha256.New()}}
 	begin := make([]byte, preamble)
-	if err := b.in.fill(begin[:len(magic)]); err != nil {
+	if err := b.in.fill(begin[:len(want)]); err != nil {
 		if b.in.cut {
-			err = errForeign()
+			err = errForeign(want, "")
 		}
 		return Header{}, nil, err
 	}
-	if string(begin[:len(magic)]) != magic {
-		return Header{}, nil, errForeign()
+	if got := string(begin[:len(want)]); got != want {
+		return Header{}, nil, errForeign(want, got)
 	}
 	if err := b.in.fill(begin[len(magic):]); err != nil {
 		return Header{}, nil, err
@@ -59,6 +64,9 @@ func Open(r io.Reader) (Header, *Reader, error) {
 		return Header{}, nil, err
 	}
 	h, err := decodeHeader(text)
+	if err == nil && h.magic() != want {
+		err = errors.New("its header is that of something else")
+	}
 	if err != nil {
 		return Header{}, nil, invalid("it is damaged: %w", err)
 	}
@@ -70,7 +78,18 @@ func Open(r io.Reader) (Header, *Reader, error) {
 	return h, b, nil
 }
 
-func errForeign() error { return invalid("this is no backup of Setpoint's") }
+// errForeign says what something is that is not what was wanted.
+func errForeign(want, got string) error {
+	switch {
+	case want == magic && got == tenantMagic:
+		return invalid("this is the export of a tenant and no backup: 'setpoint tenant import' takes it")
+	case want == tenantMagic && got == magic:
+		return invalid("this is a backup of a whole installation and no export of a tenant: 'setpoint restore' takes it")
+	case want == tenantMagic:
+		return invalid("this is no export of a tenant, which 'setpoint tenant export' makes")
+	}
+	return invalid("this is no backup of Setpoint's")
+}
 
 // Read implements io.Reader. io.EOF means that the backup is whole, that nothing
 // in it was changed, and that nothing follows it.
@@ -104,8 +123,11 @@ func (b *Reader) next() error {
 	case b.info.Snapshot+int64(raw) > maxSnapshot:
 		return invalid("it is damaged: it holds more than %d bytes", maxSnapshot)
 	}
-	if b.coded == nil {
-		b.coded, b.chunk = make([]byte, maxCoded), make([]byte, chunkSize)
+	if int(coded) > len(b.coded) {
+		b.coded = make([]byte, coded)
+	}
+	if int(raw) > len(b.chunk) {
+		b.chunk = make([]byte, raw)
 	}
 	if err := b.in.fill(b.coded[:coded]); err != nil {
 		return err

@@ -30,7 +30,7 @@ func Write(ctx context.Context, w io.Writer, h Header, snapshot func(context.Con
 	}
 	defer func() { _ = encoder.Close() }() // it writes nothing by itself
 	out := &chunker{ctx: ctx, to: hashed{w: w, sum: sha256.New()}, encoder: encoder, raw: make([]byte, 0, chunkSize)}
-	begin := append(make([]byte, 0, preamble+len(text)), magic...)
+	begin := append(make([]byte, 0, preamble+len(text)), h.magic()...)
 	begin = binary.BigEndian.AppendUint32(begin, version)
 	begin = binary.BigEndian.AppendUint32(begin, uint32(len(text)))
 	if err := out.to.write(append(begin, text...)); err != nil {
