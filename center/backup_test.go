@@ -20,6 +20,7 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/internal/backup"
+	"github.com/setpointhq/setpoint/internal/record"
 	"github.com/setpointhq/setpoint/store"
 	"github.com/setpointhq/setpoint/store/memory"
 )
@@ -116,7 +117,7 @@ func TestABackupHoldsEverythingAndEveryRecordOfItReads(t *testing.T) {
 		t.Errorf("want the records of all that was done, got %d until %s", got.AuditRecords, got.Newest)
 	}
 	want := backup.Inventory{
-		Installation: h.Installation, Tenants: 1, Apps: 1, Envs: 3, Configs: 2, Drafts: 1, Releases: 3,
+		Installation: h.Installation, Layout: record.Format, Tenants: 1, Apps: 1, Envs: 3, Configs: 2, Drafts: 1, Releases: 3,
 		Users: 2, Tokens: 1, Bindings: 1, AuditRecords: got.AuditRecords, Newest: got.Newest,
 	}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(backup.Inventory{})); diff != "" {

@@ -119,6 +119,8 @@ func (o *opened) look(ctx context.Context, dir string) (err error) {
 		return config.Errorf(config.KindOf(err), o.op, o.file, "what it holds cannot be used: %w", err)
 	case o.at < o.Revision: // an engine may not know it before it has written
 		return o.refuse("it says that it is of revision %d, and what it holds is of %d", o.Revision, o.at)
+	case o.Inventory.Newer():
+		return o.refuse("its records are laid out as a newer Setpoint does (layout %d): use that version, or a newer one", o.Inventory.Layout)
 	case o.Inventory.Installation != o.Installation:
 		return o.refuse("it says that it is of installation %s, and what it holds is of %q", o.Installation, o.Inventory.Installation)
 	}
