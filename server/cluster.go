@@ -74,6 +74,33 @@ func (n *node) guardDisk() {
 	n.background("disk guard", guard.Run)
 }
 
+// measureCluster registers how this node stands to the others, and the alarms
+// of their engines.
+func (n *node) measureCluster() {
+	m := n.metrics
+	m.gauge("stale_seconds", "For how long a majority has not confirmed what this node serves; 0 while one does.", func() float64 {
+		return n.center.Staleness().Seconds()
+	})
+	engine, ok := n.engine.(store.Cluster)
+	if !ok {
+		return
+	}
+	ask := func(pick func(store.EngineStatus) float64) func() float64 {
+		return func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			status, err := engine.EngineStatus(ctx)
+			if err != nil {
+				return 0
+			}
+			return pick(status)
+		}
+	}
+	m.gauge("engine_no_space_members", "Members that have no room; while there are any, nothing can be written.", ask(func(s store.EngineStatus) float64 { return float64(len(s.NoSpace)) }))
+	m.gauge("engine_corrupt_members", "Members whose data differs from that of the others.", ask(func(s store.EngineStatus) float64 { return float64(len(s.Corrupt)) }))
+	m.gauge("engine_quota_bytes", "Size of the store at which writes end.", ask(func(s store.EngineStatus) float64 { return float64(s.Quota) }))
+}
+
 // name is what the node is called: by its settings, or else by its host.
 func (n *node) name() string {
 	if n.settings.Cluster.Name != "" {

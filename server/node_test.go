@@ -115,7 +115,7 @@ func TestNodeKeepsWhatWasPublishedOverARestart(t *testing.T) {
 func TestNodeIsReadyOnBothPortsWhileItServes(t *testing.T) {
 	n := harness.Start(t, harness.Options{Store: "memory"})
 	for _, base := range []string{n.URL, n.Admin} {
-		for path, want := range map[string]string{"/livez": "ok\n", "/readyz": "ready\n", "/readyz?verbose": "ok state\nok store\nok view\nready\n"} {
+		for path, want := range map[string]string{"/livez": "ok\n", "/readyz": "ready\n", "/readyz?verbose": "ok state\nok store\nok view\nok quorum\nready\n"} {
 			if status, body := get(t, n.HTTP(t), base+path); status != http.StatusOK || body != want {
 				t.Errorf("%s: want 200 %q, got %d %q", base+path, want, status, body)
 			}
@@ -200,7 +200,7 @@ func TestNodeIsNotReadyBeforeTheViewHasCaughtUp(t *testing.T) {
 		body = string(b)
 		return err == nil && resp.StatusCode == http.StatusServiceUnavailable
 	})
-	want := "not ok state: the node is starting\nok store\nnot ok view: it is being loaded\nnot ready: the node is starting\n"
+	want := "not ok state: the node is starting\nok store\nnot ok view: it is being loaded\nok quorum\nnot ready: the node is starting\n"
 	if diff := cmp.Diff(want, body); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}

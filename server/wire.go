@@ -61,6 +61,7 @@ func (n *node) open(ctx context.Context) error {
 	n.attachCluster()
 	n.measure()
 	n.measureBackups()
+	n.measureCluster()
 	return n.openProtocols(ctx, chain, formats)
 }
 
