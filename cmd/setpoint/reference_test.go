@@ -77,11 +77,13 @@ func describe(b *strings.Builder, c *cobra.Command) {
 	if c.Hidden {
 		return
 	}
-	if c.HasAvailableSubCommands() && !c.HasAvailableLocalFlags() {
+	defer func() {
 		for _, child := range c.Commands() {
 			describe(b, child)
 		}
-		return
+	}()
+	if c.HasAvailableSubCommands() && !c.HasAvailableLocalFlags() {
+		return // it does nothing itself
 	}
 	long := c.Long
 	if long == "" {
