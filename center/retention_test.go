@@ -134,6 +134,9 @@ func TestAListThatWasChangedDeletesNothing(t *testing.T) {
 		if found := n.entries(young); len(found) != 1 {
 			t.Error("want the record kept that the list names and the checkpoint does not cover")
 		}
+		if found := n.entries(record.SealedKey(2)); len(found) != 1 {
+			t.Error("want the list kept that is not to be believed")
+		}
 		if n.verify().Seal.Dropped < 3 {
 			t.Error("want the other checkpoints dropped")
 		}

@@ -43,6 +43,7 @@ var errTermOver = config.Errorf(config.Conflict, "audit.seal", "", "the term is 
 type sealer struct {
 	center   *Center
 	term     store.Term
+	most     int // records in a checkpoint
 	head     audit.Head
 	revision int64 // of the head's key
 	dropped  int64 // as the last checkpoint has it
@@ -93,7 +94,7 @@ func (u unsealed) before(v unsealed) int {
 
 // sealAudit is the work of the sealer's office.
 func (c *Center) sealAudit(ctx context.Context, term store.Term) error {
-	s := &sealer{center: c, term: term}
+	s := &sealer{center: c, term: term, most: sealRecords}
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (s *sealer) follow(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := s.seal(ctx, sealRecords-1); err != nil {
+		if err := s.seal(ctx, s.most-1); err != nil {
 			return err
 		}
 		if due == nil && len(s.pending) > 0 {
@@ -214,7 +215,7 @@ func (s *sealer) take(batch store.Batch) {
 // seal covers pending records until no more than so many are left.
 func (s *sealer) seal(ctx context.Context, left int) error {
 	for len(s.pending) > left {
-		n := wholeRevisions(s.pending)
+		n := wholeRevisions(s.pending, s.most)
 		if err := s.commit(ctx, s.pending[:n]); err != nil {
 			return err
 		}
@@ -224,9 +225,9 @@ func (s *sealer) seal(ctx context.Context, left int) error {
 }
 
 // wholeRevisions returns how many of the records make up the next checkpoint:
-// no more than sealRecords, unless a single revision has more.
-func wholeRevisions(records []unsealed) int {
-	n := min(len(records), sealRecords)
+// no more than most, unless a single revision has more.
+func wholeRevisions(records []unsealed, most int) int {
+	n := min(len(records), most)
 	split := func() bool { return n < len(records) && records[n].revision == records[n-1].revision }
 	for n > 1 && split() {
 		n--

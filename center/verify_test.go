@@ -121,6 +121,11 @@ func TestTamperingIsFound(t *testing.T) {
 				n.put(store.Write{Key: record.CheckpointKey(2), Value: record.Encode(c)})
 			},
 			func([]store.Entry) []audit.Finding { return []audit.Finding{{Kind: audit.Broken, Checkpoint: 3}} }},
+		{"a checkpoint written again as it was",
+			func(n *node, _ []store.Entry) {
+				n.put(store.Write{Key: record.CheckpointKey(2), Value: n.entries(record.CheckpointKey(2))[0].Value})
+			},
+			func([]store.Entry) []audit.Finding { return []audit.Finding{{Kind: audit.Broken, Checkpoint: 2}} }},
 		{"a checkpoint of nonsense",
 			func(n *node, _ []store.Entry) {
 				n.put(store.Write{Key: record.CheckpointKey(2), Value: []byte(`{"records": -9223372036854775808}`)})
