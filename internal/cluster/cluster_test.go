@@ -249,7 +249,7 @@ func TestNodesJoinOneAfterTheOther(t *testing.T) {
 		e1.stop()
 		s := settings["n3"]
 		s.JoinToken = config.Secret{}
-		n3 = o.mustStart(s, dir("n3"))
+		o.mustStart(s, dir("n3"))
 		again := bare("e1", "")
 		again.Edge, again.Join = true, []string{freeAddr(t)} // not needed any more
 		e1 = o.mustStart(again, dir("e1"))
@@ -360,5 +360,27 @@ func TestAJoinThatBrokeOffGoesOn(t *testing.T) {
 	})
 	if got := time.Until(n2.keeper.Certificate().NotAfter); got < 24*time.Hour {
 		t.Errorf("want a certificate that lasts, got %s", got)
+	}
+}
+
+func TestAFounderThatMovesVouchesForItselfAnew(t *testing.T) {
+	t.Parallel()
+	o := newOffice(t)
+	dir, addr := filepath.Join(o.dir, "n1"), freeAddr(t)
+	first, err := o.tryOpen(bare("n1", addr), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	moved := bare("n1", addr)
+	moved.Advertise = strings.Replace(addr, "127.0.0.1", "192.0.2.1", 1)
+	second := o.openOnly(moved, dir)
+	if err := second.keeper.Certificate().VerifyHostname("192.0.2.1"); err != nil {
+		t.Error(err)
+	}
+	if first.keeper.Fingerprint() != second.keeper.Fingerprint() {
+		t.Error("want the same authority")
 	}
 }

@@ -76,14 +76,24 @@ func (c *Cluster) mendOwn() bool {
 	return err == nil && c.issueForSelf(authority) == nil // if not, the old one's error tells more
 }
 
+// authorityKey is the file with the authority's key; empty if this node does not
+// have it.
+func (c *Cluster) authorityKey() string {
+	file := c.settings.CAKeyFile
+	if file == "" && c.settings.CertFile == "" {
+		_, file = pki.AuthorityFiles(c.path())
+	}
+	if file == "" || absent(file) {
+		return ""
+	}
+	return file
+}
+
 // authority is the one by which this node can let others in. Unsupported if it
 // does not have the key.
 func (c *Cluster) authority() (*pki.Authority, error) {
-	keyFile := c.settings.CAKeyFile
-	if keyFile == "" && c.settings.CertFile == "" {
-		_, keyFile = pki.AuthorityFiles(c.path())
-	}
-	if keyFile == "" || absent(keyFile) {
+	keyFile := c.authorityKey()
+	if keyFile == "" {
 		return nil, config.Errorf(config.Unsupported, "", "", "the node %s does not have the authority's key (cluster.ca_key_file); ask a node that has it", c.settings.Name)
 	}
 	return pki.LoadAuthority(c.files.CA, keyFile)

@@ -156,7 +156,7 @@ func (o *office) start(s Settings, dir string) (*node, error) {
 	e.Defaults()
 	n.store, err = e.Open(o.Context(), store.Env{Log: n.options.Log, DataDir: dir, Peering: n.Peering()})
 	if err != nil {
-		return nil, errors.Join(err, n.Cluster.Close())
+		return nil, errors.Join(err, n.Close())
 	}
 	n.Attach(Parts{
 		Store:     n.store,
@@ -193,7 +193,7 @@ func (n *node) stop() {
 	}
 	n.end()
 	n.running.Wait()
-	if err := errors.Join(n.store.Close(), n.Cluster.Close()); err != nil {
+	if err := errors.Join(n.store.Close(), n.Close()); err != nil {
 		n.office.Errorf("stop %s: %v", n.settings.Name, err)
 	}
 	n.store = nil

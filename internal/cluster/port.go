@@ -81,7 +81,7 @@ func newPort(l net.Listener, conf *tls.Config, own http.Handler, log *slog.Logge
 		// The engine's streams last, both ways: there is no limit for whole requests
 		// and answers. What strangers send is limited where it is read.
 		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       time.Minute,
+		IdleTimeout:       5 * time.Minute, // the engine's connections may have nothing to say for long
 		MaxHeaderBytes:    64 << 10,
 		TLSNextProto:      map[string]func(*http.Server, *tls.Conn, http.Handler){}, // no HTTP/2 here: that is the engine's
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),

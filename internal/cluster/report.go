@@ -41,8 +41,7 @@ func (c *Cluster) report(ctx context.Context) report {
 		n.StartedAt, n.CertificateExpires = known.StartedAt, known.CertificateExpires
 		r.Revision = parts.Revision()
 	}
-	_, err := c.authority()
-	r.Admits = err == nil && !c.settings.Edge
+	r.Admits = !c.settings.Edge && c.authorityKey() != ""
 	c.reportEngine(ctx, &r)
 	c.reportDisk(n)
 	if left := n.CertificateExpires.Sub(c.now()); left < expirySoon {
