@@ -73,16 +73,8 @@ func TestElectionWhileCutOff(t *testing.T) {
 func TestOfficesInACluster(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, "n1", "n2", "n3")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
-	campaign := func(s store.Elector, candidate string) store.Term {
-		t.Helper()
-		term, err := s.Campaign(ctx, "work", candidate)
-		if err != nil {
-			t.Fatalf("campaign of %s: %v", candidate, err)
-		}
-		return term
-	}
 	under := func(s store.Store, term store.Term) error {
 		for {
 			_, err := s.Commit(ctx, store.Txn{Conds: []store.Cond{term.Fence()}, Writes: []store.Write{{Key: "k"}}})
@@ -91,16 +83,30 @@ func TestOfficesInACluster(t *testing.T) {
 			}
 		}
 	}
+	// hold wins the office and does something in it. On a busy machine a term may
+	// be over before that.
+	hold := func(s *etcd.Store, candidate string) store.Term {
+		t.Helper()
+		for {
+			term, err := s.Campaign(ctx, "work", candidate)
+			if err != nil {
+				t.Fatalf("campaign of %s: %v", candidate, err)
+			}
+			if err = under(s, term); err == nil {
+				return term
+			}
+			if config.KindOf(err) != config.Conflict {
+				t.Fatalf("commit by %s: %v", candidate, err)
+			}
+		}
+	}
 	cut := c.leader("n1", "n2", "n3")
-	lost := campaign(cut, cut.name)
+	lost := hold(cut.Store, cut.name)
 	c.isolate(cut.name)
 	<-lost.Done()
 	others := c.others(cut)
 	next, last := c.nodes[others[0]], c.nodes[others[1]]
-	won := campaign(next, next.name)
-	if err := under(next, won); err != nil {
-		t.Errorf("commit by the new holder: %v", err)
-	}
+	won := hold(next.Store, next.name)
 	c.heal()
 	if err := under(cut, lost); config.KindOf(err) != config.Conflict {
 		t.Errorf("commit by the old holder: error is %v, want kind conflict", err)
@@ -108,21 +114,13 @@ func TestOfficesInACluster(t *testing.T) {
 
 	next.stop()
 	<-won.Done()
-	page, err := last.Range(ctx, store.Query{Key: store.OfficeKey("work")})
-	if err != nil || len(page.Entries) > 0 {
-		t.Errorf("after the holder stopped the office is held by %+v, %v, want nobody", page.Entries, err)
-	}
-
-	edge := c.edge(t, func(*etcd.Settings) {})
-	defer edge.Close()
-	onEdge := campaign(edge, "edge")
-	if err := under(edge, onEdge); err != nil {
-		t.Errorf("commit by an edge: %v", err)
-	}
-	if err := onEdge.Resign(ctx); err != nil {
+	if err := hold(last.Store, last.name).Resign(ctx); err != nil {
 		t.Errorf("resign: %v", err)
 	}
-	if err := under(last, campaign(last, last.name)); err != nil {
-		t.Errorf("commit by who followed an edge: %v", err)
+	edge := c.edge(t, func(*etcd.Settings) {})
+	defer edge.Close()
+	if err := hold(edge, "edge").Resign(ctx); err != nil {
+		t.Errorf("resign on an edge: %v", err)
 	}
+	hold(cut.Store, cut.name)
 }

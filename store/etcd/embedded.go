@@ -29,6 +29,9 @@ import (
 // the fatal error is gone, so its orderly end may never come.
 const stopPatience = 5 * time.Second
 
+// lockFile keeps a second process off the data. It may be there without any.
+const lockFile = "setpoint.lock"
+
 // engine is etcd's server in this process. It opens no port: its client is
 // in-process, and its peers come by the node's own port, if it has any.
 type engine struct {
@@ -115,7 +118,7 @@ func (e *engine) start(ctx context.Context, c Settings, peering *store.Peering, 
 		return err
 	}
 	// etcd itself would wait for the other process for ever.
-	e.lock, err = fileutil.TryLockFile(filepath.Join(c.DataDir, "setpoint.lock"), os.O_WRONLY|os.O_CREATE, fileutil.PrivateFileMode)
+	e.lock, err = fileutil.TryLockFile(filepath.Join(c.DataDir, lockFile), os.O_WRONLY|os.O_CREATE, fileutil.PrivateFileMode)
 	if errors.Is(err, fileutil.ErrLocked) {
 		return errors.New("the data folder is in use by another process; stop that one, or choose another folder")
 	}

@@ -76,16 +76,27 @@ func (c *Settings) Restore(ctx context.Context, r store.Restore) error {
 	if err := ctx.Err(); err != nil {
 		return failed(err)
 	}
-	if err := os.Rename(fresh, dir); err != nil { // which replaces a folder only if it is empty
-		return failed(err)
-	}
-	if err := syncFolder(os.Open(filepath.Dir(dir))); err != nil {
+	if err := replace(dir, fresh); err != nil {
 		return failed(err)
 	}
 	return nil
 }
 
-// restoreDir returns the engine's folder, which must not hold anything.
+// replace puts a folder in the place of one that holds no data.
+func replace(dir, fresh string) error {
+	// A node that could not start may have left its lock, and its folder.
+	for _, left := range []string{filepath.Join(dir, lockFile), dir} {
+		if err := os.Remove(left); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := os.Rename(fresh, dir); err != nil {
+		return err
+	}
+	return syncFolder(os.Open(filepath.Dir(dir)))
+}
+
+// restoreDir returns the engine's folder, which must not hold any data.
 func (c *Settings) restoreDir(r store.Restore) (string, error) {
 	const op = "restore"
 	dir := c.DataDir
@@ -100,7 +111,7 @@ func (c *Settings) restoreDir(r store.Restore) (string, error) {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
 		return "", &config.Error{Op: op, Kind: config.Unavailable, Path: dir, Err: err}
-	case len(files) > 0:
+	case slices.ContainsFunc(files, func(f fs.DirEntry) bool { return f.Name() != lockFile }):
 		return "", config.Errorf(config.Exists, op, dir, "the folder holds data already; stop the node and move its folder away, or restore into another one")
 	}
 	return dir, nil

@@ -30,6 +30,10 @@ const bump = 1_000_000
 func restored(tb testing.TB, snapshot string) (store.Store, etcd.Settings) {
 	tb.Helper()
 	c := settings(tb)
+	// As a node leaves it behind that could not start.
+	if err := errors.Join(os.Mkdir(c.DataDir, 0o700), os.WriteFile(filepath.Join(c.DataDir, "setpoint.lock"), nil, 0o600)); err != nil {
+		tb.Fatal(err)
+	}
 	if err := c.Restore(tb.Context(), store.Restore{Snapshot: snapshot, Bump: bump}); err != nil {
 		tb.Fatalf("restore: %v", err)
 	}

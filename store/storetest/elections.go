@@ -152,7 +152,7 @@ func candidatesLeave(t *testing.T, open Factory) {
 func contendedOffice(t *testing.T, open Factory) {
 	f := start(t, open)
 	f.commit(put("count", "0"))
-	const candidates, terms = 4, 5
+	const candidates, terms = 3, 4
 	results := make(chan error, candidates)
 	for c := range candidates {
 		go func() {
