@@ -125,6 +125,11 @@ func (e *engine) start(ctx context.Context, c Settings, peering *store.Peering, 
 	if err != nil {
 		return err
 	}
+	if peering != nil && !peering.Join && !hasData(c.DataDir) {
+		if err := forgotten(ctx, peering); err != nil {
+			return errors.Join(err, e.lock.Close())
+		}
+	}
 	if e.server, err = e.launch(ctx, conf); err != nil {
 		return explainLaunch(err, peering)
 	}

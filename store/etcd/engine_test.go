@@ -125,22 +125,28 @@ func TestLogBridge(t *testing.T) {
 	log.Warn("simple token is not cryptographically signed")
 	log.Warn("failed to update storage version", zap.Error(errors.New("x: missing term information")))
 	log.With(zap.String("local-member-id", "7")).Warn("shown", zap.Int("round-trip", 3), zap.Error(errors.New("why")))
-	done := make(chan struct{})
-	returned := false
-	go func() {
-		defer close(done)
-		log.Fatal("broken")
-		returned = true
-	}()
-	<-done
-	if returned || fatal != "broken" {
-		t.Errorf("after a fatal entry: returned %v, told %q", returned, fatal)
+	for _, message := range []string{"broken", "torn"} {
+		end := log.Fatal
+		if message == "torn" {
+			end = log.Panic
+		}
+		done := make(chan struct{})
+		returned := false
+		go func() {
+			defer close(done)
+			end(message)
+			returned = true
+		}()
+		<-done
+		if returned || fatal != message {
+			t.Errorf("after a fatal entry: returned %v, told %q", returned, fatal)
+		}
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
-	if len(lines) != 2 {
-		t.Fatalf("%d lines, want 2:\n%s", len(lines), out.String())
+	if len(lines) != 3 {
+		t.Fatalf("%d lines, want 3:\n%s", len(lines), out.String())
 	}
-	for i, parts := range [][]string{{"level=WARN", "msg=shown", "local_member_id=7", "round_trip=3", "error=why"}, {"level=ERROR", "msg=broken"}} {
+	for i, parts := range [][]string{{"level=WARN", "msg=shown", "local_member_id=7", "round_trip=3", "error=why"}, {"level=ERROR", "msg=broken"}, {"level=ERROR", "msg=torn"}} {
 		for _, part := range parts {
 			if !strings.Contains(lines[i], part) {
 				t.Errorf("line %d lacks %s: %s", i, part, lines[i])

@@ -28,7 +28,7 @@ func explainLaunch(err error, p *store.Peering) error {
 	has := func(text string) bool { return strings.Contains(err.Error(), text) }
 	switch {
 	case has("has already been bootstrapped"):
-		return fmt.Errorf("the other members know %s already, but its data folder is empty: give it its data back, or remove the member and let it join anew: %w", p.Name, err)
+		return forgottenError(p, err)
 	case has("member count is unequal"), has("unmatched member"), has("PeerURLs: "):
 		return fmt.Errorf("the cluster does not have the members %s: this node was not added to it, or under another address, or was removed; add it: %w", list(p.Members), err)
 	case has("cannot fetch cluster info"):

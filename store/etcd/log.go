@@ -14,10 +14,10 @@ import (
 
 // zapLogger returns a zap logger, which etcd insists on, that writes to slog.
 // Little but warnings and worse passes, unless the slog logger is enabled for debugging.
-// fatal is told of an entry after which etcd would have ended the process; the
-// goroutine that wrote it ends instead.
+// fatal is told of an entry after which etcd would have ended the process, by exit
+// or by panic; the goroutine that wrote it ends instead.
 func zapLogger(log *slog.Logger, fatal func(message string)) *zap.Logger {
-	return zap.New(&bridge{LevelEnabler: zapcore.InfoLevel, log: log, said: &repetition{last: map[string]time.Time{}}}, zap.WithFatalHook(fatalHook(fatal)))
+	return zap.New(&bridge{LevelEnabler: zapcore.InfoLevel, log: log, said: &repetition{last: map[string]time.Time{}}}, zap.WithFatalHook(fatalHook(fatal)), zap.WithPanicHook(fatalHook(fatal)))
 }
 
 type fatalHook func(message string)

@@ -154,7 +154,7 @@ func (e *era) bind(ctx context.Context) (context.Context, context.CancelFunc) {
 
 // write implements link.
 func (m *member) write(ctx context.Context, request *pb.TxnRequest) (*pb.TxnResponse, error) {
-	until := time.Now().Add(patience)
+	until := time.Now().Add(retryFor)
 	for {
 		e, err := m.await(ctx)
 		if err != nil {

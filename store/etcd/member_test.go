@@ -107,7 +107,7 @@ func TestMemberWrites(t *testing.T) {
 		}, "", 3, 2 * tryAgain, 2 * tryAgain},
 		{"always dropped", map[time.Duration]uint64{0: 1}, func(context.Context, int) error {
 			return status.Error(codes.Unknown, raft.ErrProposalDropped.Error())
-		}, "nothing was written", 62, patience, patience + 2*tryAgain},
+		}, "nothing was written", 62, retryFor, retryFor + 2*tryAgain},
 		{"a refusal", map[time.Duration]uint64{0: 1}, func(context.Context, int) error { return rpctypes.ErrGRPCNoSpace }, "space exceeded", 1, 0, 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

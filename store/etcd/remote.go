@@ -15,9 +15,9 @@ import (
 )
 
 const (
-	// patience is how long a call is tried again that the engine has refused for
+	// retryFor is how long a call is tried again that the engine has refused for
 	// lack of a leader, or that found nobody to ask. An election is over by then.
-	patience = 3 * time.Second
+	retryFor = 3 * time.Second
 	// tryAgain is the pause between two attempts.
 	tryAgain = 50 * time.Millisecond
 )
@@ -28,16 +28,18 @@ const (
 // etcd's client must be told not to repeat calls by itself (MaxUnaryRetries): it
 // would repeat a transaction of which the server said that its time was up.
 type remote struct {
-	client *clientv3.Client
-	kv     pb.KVClient
-	limit  grpc.CallOption
+	client   *clientv3.Client
+	kv       pb.KVClient
+	limit    grpc.CallOption
+	patience time.Duration
 }
 
 func newRemote(client *clientv3.Client, c Settings) *remote {
 	return &remote{
-		client: client,
-		kv:     clientv3.RetryKVClient(client),
-		limit:  grpc.MaxCallSendMsgSize(int(c.MaxRequestBytes) + overhead),
+		client:   client,
+		kv:       clientv3.RetryKVClient(client),
+		limit:    grpc.MaxCallSendMsgSize(int(c.MaxRequestBytes) + overhead),
+		patience: retryFor,
 	}
 }
 
@@ -46,7 +48,7 @@ func (r *remote) close() {}
 // write implements link. A member that has no leader refuses before it has done
 // anything.
 func (r *remote) write(ctx context.Context, request *pb.TxnRequest) (*pb.TxnResponse, error) {
-	until := time.Now().Add(patience)
+	until := time.Now().Add(r.patience)
 	for {
 		if err := r.reach(ctx, until); err != nil {
 			return nil, noAnswer("no member of the cluster can be reached; nothing was written: %w", err)
@@ -73,7 +75,7 @@ func (r *remote) read(ctx context.Context, stale bool, call func(context.Context
 			return err
 		}
 		if until.IsZero() {
-			until = time.Now().Add(patience)
+			until = time.Now().Add(r.patience)
 		}
 		if time.Now().After(until) || pause(ctx) != nil {
 			return err

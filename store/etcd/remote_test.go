@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -62,6 +63,7 @@ func serveFake(t *testing.T, f *fakeMember) *Store {
 	}()
 	var c Settings
 	c.Defaults()
+	c.RequestTimeout = time.Minute
 	c.Endpoints = []string{"http://" + l.Addr().String()}
 	s, err := c.open(t.Context(), store.Env{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -117,6 +119,10 @@ func TestRemoteWrites(t *testing.T) {
 		f.mu.Lock()
 		f.calls, f.failures = 0, tt.failures
 		f.mu.Unlock()
+		s.link.(*remote).patience = time.Minute
+		if tt.calls == 0 {
+			s.link.(*remote).patience = time.Millisecond
+		}
 		_, err := s.Commit(t.Context(), store.Txn{Writes: []store.Write{{Key: "k"}}})
 		switch {
 		case tt.text == "" && err != nil:
