@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -38,15 +39,15 @@ func TestOldRecordsAreDroppedAndTheChainHolds(t *testing.T) {
 	sealing(t, func(t *testing.T, n *node) {
 		sealedHouse(n)
 		noted := n.verify().Seal
-		after(36 * time.Hour)
+		after(150 * time.Minute)
 		for i := range 5 {
 			n.publish(app, fmt.Sprintf(`{"young": %d}`, i))
 		}
-		after(10 * time.Hour)
+		after(time.Hour)
 		if publishes, retentions := retained(n); publishes != 25 || retentions != 0 {
 			t.Fatalf("before their time: want all 25 publishes and nothing dropped, got %d and %d", publishes, retentions)
 		}
-		after(4 * time.Hour)
+		after(2 * time.Hour)
 		publishes, retentions := retained(n)
 		if publishes != 5 || retentions != 1 {
 			t.Errorf("want 5 young publishes, and one record of the retention, got %d and %d", publishes, retentions)
@@ -66,31 +67,33 @@ func TestOldRecordsAreDroppedAndTheChainHolds(t *testing.T) {
 			n.wantFound([]audit.Finding{about(audit.Removed, e.Key)})
 			break
 		}
-	}, keepFor(48*time.Hour))
+	}, keepFor(4*time.Hour))
 }
 
 func TestRecordsAreKeptForEverByDefault(t *testing.T) {
-	var ahead time.Duration
+	var ahead atomic.Int64
 	sealing(t, func(t *testing.T, n *node) {
 		sealedHouse(n)
-		ahead = 20 * 365 * 24 * time.Hour
+		ahead.Store(int64(20 * 365 * 24 * time.Hour))
 		after(3 * time.Hour)
 		n.wantSealed()
-	}, func(o *center.Options) { o.Now = func() time.Time { return time.Now().Add(ahead) } })
+	}, func(o *center.Options) {
+		o.Now = func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }
+	})
 }
 
 // unsteady refuses some of the deletions of audit records.
 type unsteady struct {
 	store.Store
-	allow int // deletions that still succeed; -1 for all
+	allow atomic.Int64 // deletions that still succeed; below 0, all
 }
 
 func (u *unsteady) Commit(ctx context.Context, txn store.Txn) (int64, error) {
-	if w := txn.Writes[0]; w.Delete && strings.HasPrefix(w.Key, "a/") && u.allow >= 0 {
-		if u.allow == 0 {
+	if w := txn.Writes[0]; w.Delete && strings.HasPrefix(w.Key, "a/") && u.allow.Load() >= 0 {
+		if u.allow.Load() == 0 {
 			return 0, config.Errorf(config.Unavailable, "commit", "", "no quorum")
 		}
-		u.allow--
+		u.allow.Add(-1)
 	}
 	return u.Store.Commit(ctx, txn)
 }
@@ -101,8 +104,8 @@ func TestADeletionThatIsCutOffIsTakenUpAgain(t *testing.T) {
 		after(2 * time.Second)
 		n.put(forged(1, 450)...)
 		after(2 * time.Second)
-		u.allow = 3
-		after(50 * time.Hour)
+		u.allow.Store(3)
+		after(185 * time.Minute)
 		left := len(n.entries(record.AuditPrefix("acme")))
 		if left == 0 || left >= 450 {
 			t.Fatalf("want some records left where it was cut off, got %d", left)
@@ -110,7 +113,7 @@ func TestADeletionThatIsCutOffIsTakenUpAgain(t *testing.T) {
 		if v := n.verify(); !v.Intact || v.Seal.Dropped == 0 {
 			t.Errorf("cut off: want nothing found wrong, got %+v", v)
 		}
-		u.allow = -1
+		u.allow.Store(-1)
 		after(2 * time.Hour)
 		if left := len(n.entries(record.AuditPrefix("acme"))); left != 0 {
 			t.Errorf("want it finished, %d records are left", left)
@@ -118,19 +121,22 @@ func TestADeletionThatIsCutOffIsTakenUpAgain(t *testing.T) {
 		if v := n.verify(); !v.Intact {
 			t.Errorf("finished: want nothing found wrong, got %+v", v)
 		}
-	}, keepFor(48*time.Hour), func(o *center.Options) { u.Store, u.allow, o.Store = o.Store, -1, &u })
+	}, keepFor(2*time.Hour), func(o *center.Options) {
+		u.allow.Store(-1)
+		u.Store, o.Store = o.Store, &u
+	})
 }
 
 func TestAListThatWasChangedDeletesNothing(t *testing.T) {
 	sealing(t, func(t *testing.T, n *node) {
 		all := sealedHouse(n)
-		after(40 * time.Hour)
+		after(2 * time.Hour)
 		young := record.AuditKey("acme", fmt.Sprintf("%016x%016x", time.Now().UnixNano(), 1))
 		list, err := record.DecodeSealed(n.entries(record.SealedKey(2))[0].Value)
 		n.must(err)
 		list[0].Key = young
 		n.put(store.Write{Key: young, Value: all[0].Value}, store.Write{Key: record.SealedKey(2), Value: record.EncodeSealed(list)})
-		after(10 * time.Hour)
+		after(130 * time.Minute)
 		if found := n.entries(young); len(found) != 1 {
 			t.Error("want the record kept that the list names and the checkpoint does not cover")
 		}
@@ -140,7 +146,7 @@ func TestAListThatWasChangedDeletesNothing(t *testing.T) {
 		if n.verify().Seal.Dropped < 3 {
 			t.Error("want the other checkpoints dropped")
 		}
-	}, keepFor(48*time.Hour))
+	}, keepFor(3*time.Hour))
 }
 
 func TestRetentionSetting(t *testing.T) {

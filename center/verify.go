@@ -177,7 +177,7 @@ func (v *verifier) readHead(ctx context.Context, entries []store.Entry) error {
 func (v *verifier) checkpoint(ctx context.Context, e store.Entry) error {
 	sequence, ok := record.SplitSealKey(e.Key)
 	c, err := record.Decode[audit.Checkpoint](e.Value)
-	if !ok || err != nil || c.Sequence != sequence {
+	if readable := ok && err == nil && c.Sequence == sequence; !readable {
 		v.broken(&audit.Checkpoint{Sequence: sequence}, "it cannot be read")
 		return nil
 	}

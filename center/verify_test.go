@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -214,13 +215,15 @@ func TestALostHeadIsFoundAndMended(t *testing.T) {
 // somebody who edits its files.
 type doctored struct {
 	store.Store
-	change func([]store.Entry) []store.Entry
+	change atomic.Pointer[func([]store.Entry) []store.Entry]
 }
+
+func (d *doctored) doctor(change func([]store.Entry) []store.Entry) { d.change.Store(&change) }
 
 func (d *doctored) Range(ctx context.Context, q store.Query) (store.Page, error) {
 	page, err := d.Store.Range(ctx, q)
-	if d.change != nil && strings.HasPrefix(q.Key, "a/") {
-		page.Entries = d.change(page.Entries)
+	if change := d.change.Load(); change != nil && strings.HasPrefix(q.Key, "a/") {
+		page.Entries = (*change)(page.Entries)
 	}
 	return page, err
 }
@@ -229,7 +232,7 @@ func TestChangesBehindTheEnginesBackAreFound(t *testing.T) {
 	var d doctored
 	sealing(t, func(t *testing.T, n *node) {
 		all := sealedHouse(n)
-		d.change = func(entries []store.Entry) []store.Entry { // two change places
+		d.doctor(func(entries []store.Entry) []store.Entry { // two change places
 			entries = slices.Clone(entries)
 			for i := range entries {
 				switch entries[i].Key {
@@ -240,19 +243,19 @@ func TestChangesBehindTheEnginesBackAreFound(t *testing.T) {
 				}
 			}
 			return entries
-		}
+		})
 		v := n.verify()
 		if len(v.Findings) != 1 || v.Findings[0].Kind != audit.Reordered {
 			t.Errorf("two records swapped: want one reordered, got %+v", v)
 		}
 		for name, revision := range map[string]int64{"among them": all[11].Revision, "between two checkpoints": between(n)} {
 			added := store.Entry{Key: record.AuditKey("acme", "17fffffffffffffff000000000000000"), Value: []byte(`{}`), Revision: revision, Created: revision}
-			d.change = func(entries []store.Entry) []store.Entry {
+			d.doctor(func(entries []store.Entry) []store.Entry {
 				if len(entries) < 2 {
 					return entries
 				}
 				return append(slices.Clone(entries), added)
-			}
+			})
 			v := n.verify()
 			if len(v.Findings) != 1 || v.Findings[0].Kind != audit.Added || v.Findings[0].Record != "17fffffffffffffff000000000000000" {
 				t.Errorf("one added %s: want it found, got %+v", name, v)
