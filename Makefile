@@ -7,6 +7,9 @@ SHELL       := /bin/sh
 VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME  ?= 20s
 BENCHARGS ?=
+FAULTS_ROUNDS  ?= 5
+FAULTS_SECONDS ?= 5
+FAULTS_REPORT  ?=
 RUNARGS   ?=
 
 BINARY     := bin/setpoint
@@ -47,6 +50,10 @@ build: ## Build bin/setpoint: one static binary
 run: build ## Build and run a server to try things out: setpoint dev (RUNARGS=…)
 	$(BINARY) dev $(RUNARGS)
 
+.PHONY: cluster
+cluster: build ## Build and run three nodes to try a cluster out
+	BINARY=$(BINARY) tools/cluster
+
 .PHONY: test
 test: ## Run everything that CI runs, and sum it up
 	@MAKE="$(MAKE)" tools/stages test-deps lint build current unit e2e
@@ -86,6 +93,11 @@ fmt: $(LINTER) ## Format all Go code
 .PHONY: generate
 generate: ## Generate what is generated: references, schemas, code
 	$(GO_STATIC) generate ./...
+
+.PHONY: faults
+faults: test-deps build ## Break a cluster in every way for a while, and sum it up (FAULTS_ROUNDS=5, FAULTS_SECONDS=5, FAULTS_REPORT=FILE)
+	SETPOINT_BIN=$(CURDIR)/$(BINARY) FAULTS_ROUNDS=$(FAULTS_ROUNDS) FAULTS_SECONDS=$(FAULTS_SECONDS) FAULTS_REPORT=$(abspath $(FAULTS_REPORT)) \
+	  go test -count=1 -timeout=3h -v -run 'TestFaults' ./test/fault
 
 .PHONY: bench
 bench: build ## Measure a server, each figure beside its floor (BENCHARGS=…)

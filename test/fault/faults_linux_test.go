@@ -65,6 +65,11 @@ func TestFaults(t *testing.T) {
 		for i, s := range scenarios() {
 			t.Run(s.name, func(t *testing.T) {
 				c := world.cluster(t, s.own)
+				defer func() {
+					if t.Failed() || s.own != nil {
+						world.end(t) // the next one gets a cluster that is whole
+					}
+				}()
 				if s.before != nil {
 					s.before(t, c)
 				}
@@ -72,9 +77,6 @@ func TestFaults(t *testing.T) {
 				defer func() {
 					tr.load.Stop()
 					r.add(tr.figures)
-					if t.Failed() || s.own != nil {
-						world.end(t) // the next one gets a cluster that is whole
-					}
 				}()
 				s.happens(tr)
 				tr.finish()

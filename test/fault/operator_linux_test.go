@@ -18,7 +18,7 @@ func jumpClock(tr *trial) {
 	for _, n := range []*cluster.Node{tr.c.Others(leader)[0], leader} {
 		file := filepath.Join(filepath.Dir(n.Data), "clock")
 		env := n.Process.Env
-		n.Process.Env = append(env[:len(env):len(env)], "SETPOINT_FAULT_CLOCK="+file)
+		n.Process.Env = append(env[:len(env):len(env)], "FAULT_CLOCK="+file)
 		tr.reborn(n, jumping)
 		for _, offset := range []string{"1h", "-1h", "0s"} {
 			tr.breaks()

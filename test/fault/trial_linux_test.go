@@ -35,6 +35,7 @@ type trial struct {
 	well    []*cluster.Node
 	broken  time.Duration
 	revoked []check.Revocation
+	noted   client.AuditSeal // the head of the audit's chain when it began
 }
 
 // begin puts a cluster under load, in an env of the trial's own.
@@ -49,6 +50,9 @@ func begin(t *testing.T, c *cluster.Cluster, scenario, env string) *trial {
 			return err == nil
 		})
 	}
+	var err error
+	tr.noted, err = tr.leader().Client().AuditSeal(t.Context())
+	tr.must(err)
 	tr.start()
 	return tr
 }
@@ -185,6 +189,7 @@ func (tr *trial) judge() {
 		{"no acknowledged write is lost", lost},
 		{"publishes, rollbacks and strong reads have one order", check.Linear(ops, tr.past, tr.initial)},
 		{"every change has one audit record", check.Audited(ops, since)},
+		{"the audit is as it was sealed", tr.verifyAudit()},
 		{"reads are true as of their revision, and never go back", check.Reads(ops, tr.past)},
 		{"versions rise", check.Rising(watches)},
 		{"change sets are seen whole", check.Whole(ops, watches, tr.past)},
@@ -201,6 +206,19 @@ func (tr *trial) judge() {
 	tr.figures.count(ops, watches)
 	tr.figures.lost += len(lost)
 	tr.figures.revoked = longest(tr.revoked)
+}
+
+// verifyAudit has the cluster compare its audit with the chain that seals it, to
+// which what was noted at the beginning belongs.
+func (tr *trial) verifyAudit() (wrong []string) {
+	v, err := tr.leader().Client().VerifyAudit(tr.Context(), tr.noted)
+	if err != nil {
+		return []string{err.Error()}
+	}
+	for _, f := range v.Findings {
+		wrong = append(wrong, fmt.Sprintf("%s: %s", f.Kind, f.Detail))
+	}
+	return wrong
 }
 
 // internal finds answers that tell of a defect: no trouble explains them.
@@ -251,7 +269,8 @@ func visits(ctx context.Context, node string, visitor *client.Client, from time.
 	ctx, cancel := context.WithTimeout(ctx, cluster.Patience)
 	defer cancel()
 	r := check.Revocation{Node: node}
-	for again := 0; again < 20 && ctx.Err() == nil; {
+	const more = 3 // few enough not to be taken for an attack
+	for again := 0; again < more && ctx.Err() == nil; {
 		_, err := visitor.WhoAmI(ctx)
 		switch refused := config.KindOf(err) == config.Unauthenticated; {
 		case err == nil && r.Refused:

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
@@ -67,7 +68,7 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 		if err != nil {
 			return c, err
 		}
-		if _, err := c.Run(ctx, "cert", "issue", n.Name, "--host", n.Host.Addr, "--dir", c.certs); err != nil {
+		if err := c.issue(ctx, n); err != nil {
 			return c, err
 		}
 	}
@@ -98,6 +99,12 @@ func members(nodes []*Node) (all []string) {
 		all = append(all, n.Name+"="+n.Peer())
 	}
 	return all
+}
+
+// issue makes a certificate for a node and where it is reached.
+func (c *Cluster) issue(ctx context.Context, n *Node) error {
+	_, err := c.Run(ctx, "cert", "issue", n.Name, "--host", n.Host.Addr, "--dir", c.certs)
+	return err
 }
 
 // Run runs a command of the program that speaks to no server.
@@ -225,10 +232,13 @@ func (c *Cluster) Abandon() {
 // Close ends all nodes in order and removes their network. The error tells of
 // what went wrong with them, the logs of which stay.
 func (c *Cluster) Close() error {
-	var errs []error
-	for _, n := range c.nodes {
-		errs = append(errs, n.close())
+	ended := make([]error, len(c.nodes))
+	var ending sync.WaitGroup
+	for i, n := range c.nodes {
+		ending.Go(func() { ended[i] = n.close() })
 	}
+	ending.Wait()
+	errs := slices.Clone(ended)
 	for _, undo := range slices.Backward(c.undo) {
 		errs = append(errs, undo())
 	}

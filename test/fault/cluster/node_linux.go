@@ -93,11 +93,16 @@ func (n *Node) As(token config.Secret) (*client.Client, error) {
 
 // Ready waits until the node is ready to serve.
 func (n *Node) Ready(ctx context.Context) error {
+	said := ""
 	err := n.Process.Until(n.Name+" to be ready", Patience, func() bool {
-		a, err := n.Ask(ctx, "/readyz")
+		a, err := n.Ask(ctx, "/readyz?verbose")
+		said = fmt.Sprintf("%d %s %v", a.Status, a.Body, err)
 		return err == nil && a.Status == http.StatusOK || ctx.Err() != nil
 	})
-	return errors.Join(err, ctx.Err())
+	if err != nil {
+		return fmt.Errorf("%w; it said last: %s", err, said)
+	}
+	return ctx.Err()
 }
 
 // Answer is what a node says.

@@ -47,6 +47,12 @@ func (c *Cluster) Edge(ctx context.Context, name string) (*Node, error) {
 	if n.Process.Args, err = c.invite(ctx, n, c.nodes[0], true); err != nil {
 		return nil, err
 	}
+	// Joining certifies its name. Clients know it by its address.
+	if err := c.issue(ctx, n); err != nil {
+		return nil, err
+	}
+	n.Process.Env = append(n.Process.Env,
+		"SETPOINT_TLS_CERT_FILE="+filepath.Join(c.certs, name+".pem"), "SETPOINT_TLS_KEY_FILE="+filepath.Join(c.certs, name+"-key.pem"))
 	if n.client, err = n.As(c.token); err != nil {
 		return nil, err
 	}
