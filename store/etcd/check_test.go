@@ -17,7 +17,6 @@ import (
 
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/store"
-	"github.com/setpointhq/setpoint/store/etcd"
 )
 
 // signed adds the checksum that makes a snapshot of content.
