@@ -126,11 +126,11 @@ func (c *Center) probe(ctx context.Context) error {
 func (c *Center) tellFreshness(ctx context.Context, is freshness, cause error) {
 	switch is {
 	case inTouch:
-		c.log.InfoContext(ctx, "this node is in touch with the others again")
+		c.log.InfoContext(ctx, "what this node serves is confirmed by a majority again")
 	case cutOff:
-		c.log.WarnContext(ctx, "this node is cut off from the others; it serves what it knows and takes no changes", "error", cause)
+		c.log.WarnContext(ctx, "what this node serves is not confirmed by a majority any more; it goes on serving it, and says so", "error", cause)
 	case tooOld:
-		c.log.WarnContext(ctx, "this node has been cut off for longer than max_staleness; it refuses to read", "error", cause)
+		c.log.WarnContext(ctx, "what this node serves has not been confirmed for longer than max_staleness; it is not shown any more", "error", cause)
 	}
 	c.instances.wake()
 }

@@ -93,6 +93,7 @@ func TestMaxStaleness(t *testing.T) {
 		read := func() error {
 			return second(n.Get(n.admin(), center.Read{Path: path(t, "acme/shop/prod/app.json")}))
 		}
+		synctest.Wait() // the view may be about to tell of what was delivered already
 		before := woken.Load()
 		s.fail(errCutOff)
 		pass(8 * time.Second)
