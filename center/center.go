@@ -54,6 +54,9 @@ type Options struct {
 	Snapshotter store.Snapshotter
 	Version     string
 	EngineName  string
+	// Spool is the directory for files that are needed for a short time; empty
+	// means the system's.
+	Spool string
 	// Self tells of this node what the center cannot know: where it is reached,
 	// its version, its disk, and problems with any of these. May be nil.
 	Self func(context.Context) config.Node
@@ -87,6 +90,8 @@ type Center struct {
 	version     string
 	engineName  string
 	backing     chan struct{} // holds one while a backup is being made
+	importing   chan struct{} // holds one while a tenant is being imported
+	spool       string
 	backups     backups
 }
 
@@ -105,6 +110,7 @@ func New(o Options) *Center {
 		node: o.Node, nodes: o.Nodes, engine: o.Engine, self: o.Self, started: o.Now().UTC().Round(0),
 		pulse: newPulse(), instances: newInstances(),
 		snapshotter: o.Snapshotter, version: o.Version, engineName: o.EngineName, backing: make(chan struct{}, 1),
+		importing: make(chan struct{}, 1), spool: o.Spool,
 	}
 }
 
@@ -330,11 +336,12 @@ type Limits struct {
 	KeepReleases     int           `yaml:"keep_releases" doc:"how many releases of a config are kept; those in use always are"`
 	ChangeSetConfigs int           `yaml:"change_set_configs" doc:"most configs in one change set"`
 	ChangeSetSize    plugin.Size   `yaml:"change_set_size" doc:"most content in one change set"`
+	TenantSize       plugin.Size   `yaml:"tenant_size" doc:"largest export of a tenant that is imported, unpacked"`
 	CommentLength    int           `yaml:"comment_length" doc:"longest comment or description, in bytes"`
 	RevisionWait     time.Duration `yaml:"revision_wait" doc:"longest wait for this node to catch up with a revision that a client asks for"`
 	SessionTTL       time.Duration `yaml:"session_ttl" doc:"how long a login lasts"`
 	TokenTTL         time.Duration `yaml:"token_ttl" doc:"longest life of an API token"`
-	AuditRetention   time.Duration `yaml:"audit_retention" doc:"age at which sealed audit records are deleted, the same on all nodes; 0 keeps them for ever, because a record that is gone cannot be asked for again"`
+	AuditRetention   time.Duration `yaml:"audit_retention" doc:"age at which audit records are deleted, counted from when they were sealed, the same on all nodes; 0 keeps them for ever, because what is gone cannot be asked for again"`
 	MaxStaleness     time.Duration `yaml:"max_staleness" doc:"how long a node that is cut off from the others goes on serving what it knows; 0 means for ever"`
 }
 
@@ -346,6 +353,7 @@ func (l *Limits) Defaults() {
 		KeepReleases:     100,
 		ChangeSetConfigs: 1_000,
 		ChangeSetSize:    16 << 20,
+		TenantSize:       4 << 30,
 		CommentLength:    2_000,
 		RevisionWait:     5 * time.Second,
 		SessionTTL:       12 * time.Hour,
@@ -364,6 +372,7 @@ func (l Limits) Validate() error {
 		{"config_size", int64(l.ConfigSize), 1}, {"configs_per_env", int64(l.ConfigsPerEnv), 1},
 		{"keep_releases", int64(l.KeepReleases), 1}, {"change_set_configs", int64(l.ChangeSetConfigs), 1},
 		{"change_set_size", int64(l.ChangeSetSize), int64(l.ConfigSize)}, {"comment_length", int64(l.CommentLength), 1},
+		{"tenant_size", int64(l.TenantSize), int64(l.ConfigSize)},
 		{"revision_wait", int64(l.RevisionWait), int64(time.Millisecond)},
 		{"session_ttl", int64(l.SessionTTL), int64(time.Minute)}, {"token_ttl", int64(l.TokenTTL), int64(time.Minute)},
 	} {
