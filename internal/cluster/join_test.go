@@ -31,7 +31,6 @@ func host(t *testing.T) *hosting {
 	h.settings = bare("n2", freeAddr(t))
 	h.settings.Join = []string{h.host.settings.Advertise}
 	h.settings.JoinToken = o.token(h.host.keeper.Fingerprint(), "member", false)
-	h.settings.StartWait = 2 * time.Second
 	return h
 }
 
@@ -98,6 +97,9 @@ func TestJoinIsRefusedWithWhatHelps(t *testing.T) {
 			t.Parallel()
 			h := host(t)
 			tc.prepare(h)
+			if tc.kind == config.Timeout {
+				h.settings.StartWait = 2 * time.Second
+			}
 			c, err := h.tryOpen(h.settings, h.dir)
 			if err == nil {
 				c.Close()

@@ -244,54 +244,74 @@ func TestPortTurnsAwayWhoIsNoNode(t *testing.T) {
 func TestPortIsNotHeldUpByCallersThatSayNothing(t *testing.T) {
 	t.Parallel()
 	g := openGate(t)
-	var conns []net.Conn
-	quiet := func(count int) {
-		for range count {
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", g.addr)
-			if err != nil {
-				t.Fatal(err)
-			}
-			conns = append(conns, conn)
-		}
-	}
 	served := func() bool {
 		conn, err := shake(t, g.addr, g.node.ClientConfig("127.0.0.1", "http/1.1"))
 		return err == nil && conn.Close() == nil
 	}
-	quiet(maxHalfOpenOfOne / 2)
+	quiet, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", g.addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer quiet.Close()
 	if !served() {
-		t.Error("want a node served while others say nothing")
+		t.Error("want a node served while another caller says nothing")
 	}
-	quiet(maxHalfOpenOfOne)
-	await(t, "the surplus is turned away", func() bool { return strings.Contains(g.log.String(), "too many callers") })
-	for _, conn := range conns {
-		conn.Close()
+	taken := 0
+	for g.admission.enter("127.0.0.1") {
+		taken++
 	}
-	await(t, "there is room again", served)
+	if taken == 0 || taken > maxHalfOpenOfOne {
+		t.Errorf("want room for %d callers of one host, there was some for %d", maxHalfOpenOfOne, taken)
+	}
+	if !g.admission.enter("192.0.2.1") {
+		t.Error("want room for callers of other hosts")
+	}
+	if served() {
+		t.Error("want one more turned away")
+	}
+	await(t, "the log says so", func() bool { return strings.Contains(g.log.String(), "too many callers") })
+	for range taken {
+		g.admission.leave("127.0.0.1")
+	}
+	if !served() {
+		t.Error("want room again")
+	}
 }
 
 func TestPortLetsInOnlySoManyStrangers(t *testing.T) {
 	t.Parallel()
 	g := openGate(t)
+	for i := range maxStrangers {
+		if !g.admission.stranger(fmt.Sprint("192.0.2.1:", i)) {
+			t.Fatalf("want room for %d strangers, there was some for %d", maxStrangers, i)
+		}
+	}
 	stranger := g.node.ClientConfig("127.0.0.1", "http/1.1")
 	stranger.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &tls.Certificate{}, nil }
-	var conns []*tls.Conn
-	for range maxStrangers + 1 {
-		conn, err := shake(t, g.addr, stranger)
-		if err != nil {
-			t.Fatal(err)
-		}
-		conns = append(conns, conn)
+	conn, err := shake(t, g.addr, stranger)
+	if err == nil {
+		_, err = conn.Read(make([]byte, 1))
 	}
-	await(t, "one is turned away", func() bool { return strings.Contains(g.log.String(), "too many callers without a certificate") })
-	for _, conn := range conns {
-		conn.Close()
+	if err == nil {
+		t.Error("want one more turned away")
 	}
-	await(t, "there is room again", func() bool {
-		g.admission.mu.Lock()
-		defer g.admission.mu.Unlock()
-		return len(g.admission.strangers) == 0
-	})
+	await(t, "the log says so", func() bool { return strings.Contains(g.log.String(), "too many callers without a certificate") })
+	if status, _ := g.get(t, "/node/x", false); status != http.StatusOK {
+		t.Errorf("want a node served, got %d", status)
+	}
+	g.admission.strangerLeft("192.0.2.1:0")
+	for range 2 { // whoever was served makes room for the next
+		await(t, "a stranger is served", func() bool {
+			conn, err := shake(t, g.addr, stranger)
+			if err != nil {
+				return false
+			}
+			defer conn.Close()
+			fmt.Fprint(conn, "GET /node/x HTTP/1.1\r\nHost: n1\r\n\r\n")
+			answer, err := io.ReadAll(conn)
+			return err == nil && bytes.Contains(answer, []byte("200 OK"))
+		})
+	}
 }
 
 func TestPortWaitsForItsHandlers(t *testing.T) {

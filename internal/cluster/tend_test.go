@@ -95,6 +95,10 @@ func tended(t *testing.T) (*Cluster, *engine) {
 	e2.set(func(e *engine) { e.status.MemberID, e.status.Applied = 2, 9 })
 	e := o.withEngine(n1, members...)
 	e.set(func(e *engine) { e.members = slices.Clone(members) })
+	// The connection is there from now on: what follows need not wait for it.
+	if err := n1.calls.get(t.Context(), n2.settings.Advertise, "/node/identity", &identity{}); err != nil {
+		t.Fatal(err)
+	}
 	return n1, e
 }
 
