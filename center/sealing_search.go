@@ -80,24 +80,3 @@ func (s *sealer) unsealedAt(ctx context.Context, at, after int64) (found []unsea
 func (c *Center) auditRecords(ctx context.Context, at int64, keysOnly bool, fn func(store.Entry) error) error {
 	return c.walk(ctx, store.Query{Key: record.Audits.Prefix(), Revision: at, KeysOnly: keysOnly}, fn)
 }
-
-// walk calls fn with everything whose key begins with the query's, page by page,
-// until an error.
-func (c *Center) walk(ctx context.Context, q store.Query, fn func(store.Entry) error) error {
-	q.Prefix, q.Limit = true, auditPage
-	for {
-		page, err := c.store.Range(ctx, q)
-		if err != nil {
-			return err
-		}
-		for _, e := range page.Entries {
-			if err := fn(e); err != nil {
-				return err
-			}
-		}
-		if !page.More || len(page.Entries) == 0 {
-			return nil
-		}
-		q.After = page.Entries[len(page.Entries)-1].Key
-	}
-}
