@@ -22,7 +22,8 @@ type figures struct {
 	events   int
 	lost     int
 	// writeGap is the longest time without an acknowledged write while something
-	// was broken; readGap that without a plain read, on any node that was not.
+	// was broken; readGap that without a plain read on any one node, but for those
+	// that were dead, frozen or behind the slow link.
 	writeGap, readGap time.Duration
 	refusedIn         time.Duration // until a node that was cut off refused a write
 	revoked           time.Duration // until a revoked token was refused
@@ -65,7 +66,7 @@ func (r *report) table() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var b strings.Builder
-	fmt.Fprintln(&b, "| scenario | runs | faults | writes | reads | events | refused | unknown | longest write gap | longest read gap elsewhere | cut off, refused within | revoked within | lost |")
+	fmt.Fprintln(&b, "| scenario | runs | faults | writes | reads | events | refused | unknown | longest write gap | longest read gap | cut off, refused within | revoked within | lost |")
 	fmt.Fprintln(&b, "| --- | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: | --: |")
 	var order []string
 	rows := map[string]figures{}

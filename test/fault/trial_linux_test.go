@@ -31,9 +31,8 @@ type trial struct {
 	label   string // of changes, where there is more than one load
 	initial map[config.Path]history.Item
 	figures figures
-	// The nodes that nothing was done to, for the time since when.
-	well    []*cluster.Node
-	broken  time.Duration
+	broken  time.Duration   // since when something is
+	well    []*cluster.Node // the nodes whose reads must go on all the same
 	revoked []check.Revocation
 	noted   client.AuditSeal // the head of the audit's chain when it began
 }
@@ -92,7 +91,8 @@ func (tr *trial) await(what string, holds func() bool) {
 	tr.must(cluster.Await(tr.Context(), what, holds))
 }
 
-// breaks notes that something is broken from now on, at these nodes only.
+// breaks notes that something is broken from now on, and on which nodes reads
+// cannot go on.
 func (tr *trial) breaks(nodes ...*cluster.Node) {
 	tr.figures.faults++
 	tr.broken, tr.well = tr.h.Now(), tr.c.Others(nodes...)
