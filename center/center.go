@@ -206,7 +206,7 @@ func (c *Center) commit(ctx context.Context, op string, build func(*view.Snapsho
 			return snap.Revision, nil
 		case err == nil:
 			var revision int64
-			if revision, err = c.store.Commit(ctx, txn); err == nil {
+			if revision, err = c.store.Commit(ctx, once(txn)); err == nil {
 				c.settle(ctx, revision)
 				return revision, nil
 			}
@@ -221,6 +221,18 @@ func (c *Center) commit(ctx context.Context, op string, build func(*view.Snapsho
 		}
 	}
 	return 0, config.Errorf(config.Conflict, op, "", "others kept changing it; it was tried %d times", commitTries)
+}
+
+// once makes a transaction safe to be sent again by the store where an answer
+// was lost: its audit record has an id of its own, and is there once.
+func once(txn store.Txn) store.Txn {
+	for _, w := range txn.Writes {
+		if section, _ := record.Split(w.Key); section == record.Audits && !w.Delete {
+			txn.Once = w.Key
+			break
+		}
+	}
+	return txn
 }
 
 // dependsOnState reports whether a refusal could come from an old picture.

@@ -190,7 +190,7 @@ const maxNodeName = 253
 
 // record commits an audit record that belongs to no change of the store's.
 func (c *Center) record(ctx context.Context, op string, r audit.Record) error {
-	_, err := c.store.Commit(ctx, store.Txn{Writes: []store.Write{c.audited(ctx, r)}})
+	_, err := c.store.Commit(ctx, once(store.Txn{Writes: []store.Write{c.audited(ctx, r)}}))
 	return located(op, r.Subject, err)
 }
 

@@ -166,13 +166,13 @@ func (c *Center) RevokeJoinToken(ctx context.Context, id string) error {
 		if !found {
 			return config.Errorf(config.NotFound, op, id, "there is no such join token; it may have expired")
 		}
-		_, err = c.store.Commit(ctx, store.Txn{
+		_, err = c.store.Commit(ctx, once(store.Txn{
 			Conds: []store.Cond{{Key: entry.Key, Revision: entry.Revision}},
 			Writes: []store.Write{
 				{Key: entry.Key, Delete: true},
 				c.audited(ctx, audit.Record{Action: op, Subject: id, Detail: map[string]string{"token": id}}),
 			},
-		})
+		}))
 		if !errors.Is(err, store.ErrConflict) {
 			return located(op, id, err)
 		}
@@ -217,13 +217,13 @@ func (c *Center) RedeemJoinToken(ctx context.Context, token config.Secret, node,
 		}
 		stored.UsedBy, stored.Key = node, key
 		joining := auth.WithIdentity(ctx, auth.Identity{Subject: "system", Method: "join token"})
-		_, err = c.store.Commit(ctx, store.Txn{
+		_, err = c.store.Commit(ctx, once(store.Txn{
 			Conds: []store.Cond{{Key: entry.Key, Revision: entry.Revision}},
 			Writes: []store.Write{
 				{Key: entry.Key, Value: record.Encode(stored)},
 				c.audited(joining, audit.Record{Action: op, Subject: node, Detail: joinDetail(stored.JoinToken)}),
 			},
-		})
+		}))
 		if err == nil {
 			return stored.Edge, nil
 		}

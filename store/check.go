@@ -16,6 +16,12 @@ func CheckTxn(txn Txn) error {
 			return config.Errorf(config.Invalid, "commit", w.Key, "a transaction writes this key twice")
 		}
 		seen[w.Key] = struct{}{}
+		if w.Key == txn.Once && w.Delete {
+			return config.Errorf(config.Invalid, "commit", w.Key, "the write that makes a transaction happen once must not delete")
+		}
+	}
+	if _, written := seen[txn.Once]; txn.Once != "" && !written {
+		return config.Errorf(config.Invalid, "commit", txn.Once, "the key that makes a transaction happen once must be one of its writes")
 	}
 	return nil
 }

@@ -92,6 +92,12 @@ type Entry struct {
 type Txn struct {
 	Conds  []Cond
 	Writes []Write
+	// Once, if not empty, is the key of one of the Writes, which no other Txn ever
+	// writes: an id made for this one. It makes the Txn happen at most once, however
+	// often it is committed: if the key is there already, Commit returns the revision
+	// of that write and changes nothing. So a driver whose engine gave no answer
+	// can send the Txn again, and mostly learns what became of it.
+	Once string
 }
 
 // Cond holds if the key's last write has this revision; 0 means that the key

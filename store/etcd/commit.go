@@ -1,6 +1,7 @@
 package etcd
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
@@ -52,6 +53,7 @@ type commit struct {
 	writes []*pb.RequestOp
 	reads  []string // keys of conds
 	keys   []string // keys of writes
+	once   []byte   // the key that keeps it from happening twice, if it has one
 	bytes  int
 	done   chan result // buffered: a caller that has left does not hold up a worker
 }
@@ -119,6 +121,12 @@ func (s *Store) prepare(txn store.Txn) *commit {
 		})
 		one.reads = append(one.reads, key)
 		one.bytes += len(key) + opOverhead
+	}
+	if txn.Once != "" {
+		one.once = []byte(s.data + txn.Once)
+		one.conds = append(one.conds, &pb.Compare{
+			Key: one.once, Result: pb.Compare_EQUAL, Target: pb.Compare_MOD, TargetUnion: &pb.Compare_ModRevision{},
+		})
 	}
 	puts := false
 	for _, w := range txn.Writes {
@@ -261,37 +269,87 @@ func (one *commit) mark(read, written map[string]struct{}) {
 	}
 }
 
+// request is the commit as etcd takes it. If its conditions do not hold, the
+// answer tells whether that is because it happened before.
+func (one *commit) request() *pb.TxnRequest {
+	r := &pb.TxnRequest{Compare: one.conds, Success: one.writes}
+	if one.once != nil {
+		r.Failure = []*pb.RequestOp{{Request: &pb.RequestOp_RequestRange{
+			RequestRange: &pb.RangeRequest{Key: one.once, KeysOnly: true, Serializable: true},
+		}}}
+	}
+	return r
+}
+
+// outcome reads what became of the commit out of etcd's answer to its request.
+func (one *commit) outcome(resp *pb.TxnResponse, revision int64) result {
+	if resp.GetSucceeded() {
+		return result{revision: revision}
+	}
+	for _, op := range resp.GetResponses() {
+		if found := op.GetResponseRange().GetKvs(); one.once != nil && len(found) > 0 {
+			return result{revision: found[0].ModRevision}
+		}
+	}
+	return result{err: store.ErrConflict}
+}
+
+// together is what etcd is sent for a batch.
+func together(batch []*commit) *pb.TxnRequest {
+	if len(batch) == 1 {
+		return batch[0].request()
+	}
+	r := &pb.TxnRequest{Success: make([]*pb.RequestOp, len(batch))}
+	for i, one := range batch {
+		r.Success[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: one.request()}}
+	}
+	return r
+}
+
 // send commits a batch and answers its callers.
 func (c *committer) send(batch []*commit) {
 	// The life of no caller: one that leaves must not take the others along.
 	ctx, cancel := context.WithTimeout(c.store.life, c.store.settings.RequestTimeout)
 	defer cancel()
-	request := &pb.TxnRequest{Compare: batch[0].conds, Success: batch[0].writes}
-	if len(batch) > 1 {
-		request = &pb.TxnRequest{Success: make([]*pb.RequestOp, len(batch))}
-		for i, one := range batch {
-			request.Success[i] = &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{
-				RequestTxn: &pb.TxnRequest{Compare: one.conds, Success: one.writes},
-			}}
-		}
-	}
-	resp, err := c.store.link.write(ctx, request)
-	err = clientv3.ContextError(ctx, err)
+	resp, batch, err := c.exchange(ctx, batch)
 	if err != nil {
 		c.sendFailed(batch, err)
 		return
 	}
-	c.store.position.advance(resp.Header.Revision)
+	revision := resp.Header.Revision
+	c.store.position.advance(revision)
+	if len(batch) == 1 {
+		batch[0].done <- batch[0].outcome(resp, revision)
+		return
+	}
 	for i, one := range batch {
-		held := resp.Succeeded
-		if len(batch) > 1 {
-			held = resp.Responses[i].GetResponseTxn().GetSucceeded()
+		one.done <- one.outcome(resp.Responses[i].GetResponseTxn(), revision)
+	}
+}
+
+// exchange sends a batch until etcd answers. Where it gives no answer, as when a
+// leader dies, those commits are sent again that cannot happen twice; the others
+// are told that their outcome is open. What it returns is about the commits that
+// are left.
+func (c *committer) exchange(ctx context.Context, batch []*commit) (*pb.TxnResponse, []*commit, error) {
+	var lost error // of an attempt whose outcome is open
+	for {
+		resp, err := c.store.link.write(ctx, together(batch))
+		if err == nil {
+			return resp, batch, nil
 		}
-		if held {
-			one.done <- result{revision: resp.Header.Revision}
-		} else {
-			one.done <- result{err: store.ErrConflict}
+		err = clientv3.ContextError(ctx, err)
+		if !isOpen(err) {
+			// That this attempt came to nothing says nothing of the one before.
+			return nil, batch, cmp.Or(lost, err)
 		}
+		lost = err
+		again := slices.DeleteFunc(slices.Clone(batch), func(one *commit) bool { return one.once == nil })
+		if len(again) == 0 || pause(ctx) != nil {
+			return nil, batch, err
+		}
+		c.sendFailed(slices.DeleteFunc(slices.Clone(batch), func(one *commit) bool { return one.once != nil }), err)
+		batch = again
 	}
 }
 

@@ -38,20 +38,27 @@ func noAnswer(format string, args ...any) error {
 	return config.Errorf(config.Unavailable, "", "", format, args...)
 }
 
-// openOutcome ends the text of an error after which nobody can tell what became
-// of a transaction.
-const openOutcome = "whether this was written is not known: look before you try again"
+// errOpen is in an error after which nobody can tell what became of a transaction.
+var errOpen = errors.New("whether this was written is not known: look before you try again")
 
-// translateWrite is translate for what a transaction failed with that was sent.
-// Whatever is not a refusal leaves open whether it happened, so it must have one
-// of the kinds that say so.
-func translateWrite(op string, err error) error {
+// isOpen reports whether what a transaction failed with leaves open what became
+// of it. All does that is not a refusal.
+func isOpen(err error) bool {
 	if _, ours := errors.AsType[*config.Error](err); ours {
-		return translate(op, err)
+		return errors.Is(err, errOpen)
 	}
 	switch code(err) {
 	case codes.Unavailable, codes.DeadlineExceeded, codes.Canceled, codes.Unknown, codes.Internal:
-		return config.Errorf(config.Unavailable, op, "", "etcd cannot be reached or has no quorum; %s: %w", openOutcome, err)
+		return true
+	}
+	return false
+}
+
+// translateWrite is translate for what a transaction failed with that was sent.
+// What leaves open whether it happened must have one of the kinds that say so.
+func translateWrite(op string, err error) error {
+	if _, ours := errors.AsType[*config.Error](err); !ours && isOpen(err) {
+		return config.Errorf(config.Unavailable, op, "", "etcd cannot be reached or has no quorum; %w: %w", errOpen, err)
 	}
 	return translate(op, err)
 }

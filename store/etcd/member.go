@@ -176,7 +176,7 @@ func (m *member) send(ctx context.Context, e *era, request *pb.TxnRequest) (*pb.
 	defer cancel()
 	resp, err := m.kv.Txn(bound, request)
 	if err != nil && ctx.Err() == nil && e.over.Err() != nil && code(err) == codes.Canceled {
-		return nil, noAnswer("%w; "+openOutcome, context.Cause(e.over))
+		return nil, noAnswer("%w; %w", context.Cause(e.over), errOpen)
 	}
 	return resp, err
 }

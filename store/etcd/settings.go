@@ -26,7 +26,7 @@ type Settings struct {
 
 	DataDir             string        `yaml:"data_dir" doc:"embedded: folder of the engine's data; empty means etcd/ in the node's data folder"`
 	Name                string        `yaml:"name" doc:"embedded: the engine's name on a node of its own; in a cluster it is the node's"`
-	Quota               plugin.Size   `yaml:"quota" doc:"embedded: size of the data at which the engine refuses writes until something is deleted"`
+	Quota               plugin.Size   `yaml:"quota" doc:"embedded: size of the data at which the engine refuses writes until this is raised, or old history goes"`
 	CompactionRetention time.Duration `yaml:"compaction_retention" doc:"embedded: how long history is kept for watchers that resume; older is compacted"`
 	SnapshotCount       int           `yaml:"snapshot_count" doc:"embedded: log entries between two snapshots; more of them take longer to replay at start"`
 	StartTimeout        time.Duration `yaml:"start_timeout" doc:"embedded: how long to wait for the engine to be ready before giving up"`

@@ -128,6 +128,11 @@ func (s *Store) Commit(ctx context.Context, txn store.Txn) (int64, error) {
 	if s.closed {
 		return 0, store.ErrClosed
 	}
+	if txn.Once != "" {
+		if v, there := s.at(txn.Once, s.revision); there {
+			return v.Revision, nil
+		}
+	}
 	for _, c := range txn.Conds {
 		v, _ := s.at(c.Key, s.revision)
 		if v.Revision != c.Revision {

@@ -74,9 +74,15 @@ func del(key string) store.Write        { return store.Write{Key: key, Delete: t
 // commit applies writes without conditions and returns their revision.
 func (f *fixture) commit(writes ...store.Write) int64 {
 	f.Helper()
-	rev, err := f.Commit(f.ctx, store.Txn{Writes: writes})
+	return f.mustCommit(store.Txn{Writes: writes})
+}
+
+// mustCommit commits what must succeed and returns its revision.
+func (f *fixture) mustCommit(txn store.Txn) int64 {
+	f.Helper()
+	rev, err := f.Commit(f.ctx, txn)
 	if err != nil {
-		f.Fatalf("commit %v: %v", writes, err)
+		f.Fatalf("commit %v: %v", txn.Writes, err)
 	}
 	return rev
 }

@@ -43,6 +43,56 @@ func Transactions(t *testing.T, open Factory) {
 			}
 		}
 	})
+	t.Run("once", func(t *testing.T) {
+		f := start(t, open)
+		txn := store.Txn{
+			Conds:  []store.Cond{{Key: "a"}},
+			Writes: []store.Write{put("a", "1"), put("id/1", "x")},
+			Once:   "id/1",
+		}
+		first := f.mustCommit(txn)
+		later := f.commit(put("a", "2"))
+		// Its condition no longer holds, and its other writes must not be made again.
+		if again := f.mustCommit(txn); again != first {
+			t.Errorf("the second time its revision is %d, want that of the first, %d", again, first)
+		}
+		if e := f.query(store.Query{Key: "a"}).Entries; len(e) != 1 || string(e[0].Value) != "2" || e[0].Revision != later {
+			t.Errorf("want what was written in between, got %v", e)
+		}
+		txn.Once, txn.Writes[1] = "id/2", put("id/2", "x")
+		_, err := f.Commit(f.ctx, txn)
+		wantIs(t, store.ErrConflict, err)
+	})
+	t.Run("once, many at a time", func(t *testing.T) {
+		f := start(t, open)
+		const txns, times = 20, 5
+		revisions := make([][times]int64, txns)
+		var committing sync.WaitGroup
+		for i := range txns {
+			for k := range times {
+				committing.Go(func() {
+					id := fmt.Sprint("id/", i)
+					var err error
+					revisions[i][k], err = f.Commit(f.ctx, store.Txn{
+						Conds:  []store.Cond{{Key: fmt.Sprint("a/", i)}},
+						Writes: []store.Write{put(fmt.Sprint("a/", i), "1"), put(id, "x")},
+						Once:   id,
+					})
+					if err != nil {
+						t.Errorf("commit %d for the %dth time: %v", i, k, err)
+					}
+				})
+			}
+		}
+		committing.Wait()
+		for i, got := range revisions {
+			for _, revision := range got {
+				if revision != got[0] {
+					t.Errorf("commit %d has the revisions %v, want one and the same", i, got)
+				}
+			}
+		}
+	})
 	t.Run("refused", func(t *testing.T) {
 		f := start(t, open)
 		for name, txn := range map[string]store.Txn{
@@ -53,6 +103,8 @@ func Transactions(t *testing.T, open Factory) {
 			"an empty key":      {Writes: []store.Write{put("", "1")}},
 			"deleting no key":   {Writes: []store.Write{del("")}},
 			"a key twice, last": {Writes: []store.Write{del("a"), del("a")}},
+			"once, not written": {Writes: []store.Write{put("a", "1")}, Once: "b"},
+			"once, deleted":     {Writes: []store.Write{put("a", "1"), del("b")}, Once: "b"},
 		} {
 			_, err := f.Commit(f.ctx, txn)
 			var e *config.Error
