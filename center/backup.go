@@ -48,7 +48,7 @@ func errNoSnapshots() error {
 // backUp makes a backup for the caller in ctx. The turn to do so is the
 // caller's already.
 func (c *Center) backUp(ctx context.Context, w io.Writer) (BackupInfo, error) {
-	if err := c.traceBackup(ctx); err != nil {
+	if err := c.trace(ctx, audit.Record{Action: opBackup}); err != nil {
 		return BackupInfo{}, err
 	}
 	h := backup.Header{
@@ -68,16 +68,16 @@ func (c *Center) backUp(ctx context.Context, w io.Writer) (BackupInfo, error) {
 	return info, nil
 }
 
-// traceBackup records that a backup is being made.
-func (c *Center) traceBackup(ctx context.Context) error {
-	err := c.record(ctx, opBackup, audit.Record{Action: opBackup})
+// trace records that data is about to leave the house.
+func (c *Center) trace(ctx context.Context, r audit.Record) error {
+	err := c.record(ctx, r.Action, r)
 	if err == nil || ctx.Err() != nil {
 		return err
 	}
 	switch config.KindOf(err) {
 	case config.Unavailable, config.Exhausted, config.Timeout:
 		actor := actorOf(ctx)
-		c.log.WarnContext(ctx, "a backup is made and cannot be recorded, for the store takes no changes", "action", opBackup,
+		c.log.WarnContext(ctx, "data is given out, which cannot be recorded, for the store takes no changes", "action", r.Action, "path", r.Path.String(),
 			"subject", actor.Subject, "address", actor.Address, "request_id", actor.RequestID, "error", err)
 		return nil
 	default:

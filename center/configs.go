@@ -244,6 +244,20 @@ func configAt(snap *view.Snapshot, path config.Path) (*view.Config, error) {
 	return cfg, nil
 }
 
+// shows reports whether the view shows a config, or does so once it has caught up.
+// It comes before what the store is asked directly, which would also tell of a
+// tenant that is being imported.
+func (c *Center) shows(ctx context.Context, path config.Path) (bool, error) {
+	if cfg, ok := c.view.Snapshot().Config(path); ok && cfg.MetaRevision != 0 {
+		return true, nil
+	}
+	if _, err := c.catchUp(ctx); err != nil {
+		return false, err
+	}
+	cfg, ok := c.view.Snapshot().Config(path)
+	return ok && cfg.MetaRevision != 0, nil
+}
+
 func (c *Center) showConfig(cfg *view.Config) config.State {
 	state := config.State{Config: cfg.Meta, Rollout: cfg.Rollout, HasDraft: cfg.DraftRevision != 0}
 	state.Rollout.Path = cfg.Meta.Path

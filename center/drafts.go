@@ -1,6 +1,7 @@
 package center
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/setpointhq/setpoint/audit"
@@ -27,15 +28,22 @@ func (c *Center) Draft(ctx context.Context, path config.Path) (config.Draft, err
 
 // loadDraft reads the draft from the store: the view keeps none.
 func (c *Center) loadDraft(ctx context.Context, path config.Path) (config.Draft, int64, error) {
+	if there, err := c.shows(ctx, path); err != nil || !there {
+		return config.Draft{}, 0, cmp.Or(err, errNoDraft(path))
+	}
 	page, err := c.store.Range(ctx, store.Query{Key: record.Drafts.Key(path.String())})
 	if err != nil {
 		return config.Draft{}, 0, err
 	}
 	if len(page.Entries) == 0 {
-		return config.Draft{}, 0, config.Errorf(config.NotFound, "", path.String(), "there is no draft")
+		return config.Draft{}, 0, errNoDraft(path)
 	}
 	draft, err := record.DecodeDraft(page.Entries[0].Value)
 	return draft, page.Entries[0].Revision, err
+}
+
+func errNoDraft(path config.Path) error {
+	return config.Errorf(config.NotFound, "", path.String(), "there is no draft")
 }
 
 // SaveDraft asks for a working copy to be kept.

@@ -75,9 +75,10 @@ func (c *Center) ChangeSets(ctx context.Context, tenant string, r PageRequest) (
 	})
 	page.Next = records.Next
 	for _, rec := range records.Items {
+		id, at := originOf(&rec)
 		page.Items = append(page.Items, config.ChangeSet{
-			ID: rec.ID, Tenant: tenant, Action: changeSetAction(rec.Action), Author: rec.Actor.Subject,
-			Time: rec.Time, Comment: rec.Comment, Items: rec.Items, Revision: rec.Revision,
+			ID: id, Tenant: tenant, Action: changeSetAction(rec.Action), Author: rec.Actor.Subject,
+			Time: at, Comment: rec.Comment, Items: rec.Items, Revision: rec.Revision,
 		})
 	}
 	return page, err

@@ -1,6 +1,7 @@
 package center
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/setpointhq/setpoint/auth"
@@ -51,12 +52,15 @@ func (c *Center) loadRelease(ctx context.Context, path config.Path, version int6
 	if err := path.Require(config.LevelConfig); err != nil {
 		return config.Release{}, nil, err
 	}
+	if there, err := c.shows(ctx, path); err != nil || !there {
+		return config.Release{}, nil, cmp.Or(err, errNotKept(path, version))
+	}
 	page, err := c.store.Range(ctx, store.Query{Key: record.ReleaseKey(path, max(version, 0))})
 	if err != nil {
 		return config.Release{}, nil, err
 	}
 	if len(page.Entries) == 0 {
-		return config.Release{}, nil, config.Errorf(config.NotFound, "", path.String(), "there is no release %d, or it is kept no longer", version)
+		return config.Release{}, nil, errNotKept(path, version)
 	}
 	release, content, inline, err := record.DecodeRelease(page.Entries[0].Value)
 	if err != nil || inline {
@@ -71,4 +75,8 @@ func (c *Center) loadRelease(ctx context.Context, path config.Path, version int6
 		return release, nil, config.Errorf(config.NotFound, "", path.String(), "release %d is kept no longer", version)
 	}
 	return release, page.Entries[0].Value, nil
+}
+
+func errNotKept(path config.Path, version int64) error {
+	return config.Errorf(config.NotFound, "", path.String(), "there is no release %d, or it is kept no longer", version)
 }

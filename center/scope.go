@@ -62,6 +62,9 @@ func (c *Center) createScope(ctx context.Context, op string, path config.Path, d
 		if parent.closing {
 			return store.Txn{}, located(op, "", errClosing(path.Parent()))
 		}
+		if _, importing := snap.Importing(path.Tenant); importing && path.Level() == config.LevelTenant {
+			return store.Txn{}, errImported(op, path.Tenant)
+		}
 		if _, taken := scopeAt(snap, path); taken {
 			return store.Txn{}, config.Errorf(config.Exists, op, path.String(), "there is %s of this name already", path.Level().WithArticle())
 		}
@@ -118,6 +121,11 @@ func (c *Center) deleteScope(ctx context.Context, op string, path, needed config
 	}
 	if err := path.Validate(); err != nil {
 		return located(op, path.String(), err)
+	}
+	if path.Level() == config.LevelTenant {
+		if done, err := c.dropImport(ctx, op, path.Tenant, expected); done || err != nil {
+			return err
+		}
 	}
 	if err := c.markClosing(ctx, op, path, expected, true); err != nil {
 		return err

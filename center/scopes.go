@@ -28,8 +28,12 @@ func (c *Center) Tenant(ctx context.Context, name string) (config.Tenant, error)
 	if _, err := c.authorizeReach(ctx, op, auth.Fetch, path); err != nil {
 		return config.Tenant{}, err
 	}
-	t, ok := c.view.Snapshot().Tenant(name)
+	snap := c.view.Snapshot()
+	t, ok := snap.Tenant(name)
 	if !ok {
+		if _, importing := snap.Importing(name); importing {
+			return config.Tenant{}, errImporting(op, name)
+		}
 		return config.Tenant{}, errNoScope(op, path)
 	}
 	return c.showTenant(t), nil
@@ -68,7 +72,8 @@ func (c *Center) UpdateTenant(ctx context.Context, t config.Tenant) (config.Tena
 	return next, err
 }
 
-// DeleteTenant removes a tenant that has no apps.
+// DeleteTenant removes a tenant that has no apps, or what there is of one whose
+// import was not finished; an import that is under way ends by it.
 func (c *Center) DeleteTenant(ctx context.Context, name string, expected config.Token) error {
 	return c.deleteScope(ctx, "tenant.delete", config.Path{Tenant: name}, config.Path{}, expected)
 }
