@@ -69,6 +69,9 @@ func (c *Center) Audit(ctx context.Context, r AuditRequest) (config.Page[audit.R
 	if _, err := c.authorize(ctx, op, auth.ReadAudit, scope); err != nil {
 		return config.Page[audit.Record]{}, err
 	}
+	if _, _, err := c.importUnderWay(ctx, r.Tenant); err != nil {
+		return config.Page[audit.Record]{}, located(op, r.Tenant, err)
+	}
 	return c.scanAudit(ctx, op, r, func(rec *audit.Record) bool {
 		return (r.Action == "" || rec.Action == r.Action) &&
 			(r.Actor == "" || rec.Actor.Subject == r.Actor) &&
@@ -216,7 +219,7 @@ func (c *Center) writeRefusals(ctx context.Context, pending map[refusal]int64, d
 		c.log.WarnContext(ctx, "refused acts were too many to record", "not_recorded", dropped)
 	}
 	for chunk := range slices.Chunk(txn.Writes, 100) {
-		if _, err := c.store.Commit(ctx, store.Txn{Writes: chunk}); err != nil {
+		if _, err := c.store.Commit(ctx, once(store.Txn{Writes: chunk})); err != nil {
 			c.log.ErrorContext(ctx, "refused acts were not recorded", "records", len(chunk), "error", err)
 		}
 	}
