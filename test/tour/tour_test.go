@@ -66,6 +66,30 @@ func TestClusterTour(t *testing.T) {
 	}
 }
 
+// make cluster starts the three nodes, says how to log in, and ends them.
+func TestMakeCluster(t *testing.T) {
+	r := begin(t)
+	script, err := filepath.Abs("../../tools/cluster")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A block of ports that is free, most likely: the script counts on from the first.
+	terminal := open(t, r.dir, append(r.env, "BINARY=bin/setpoint", "PORT="+freePort(t)))
+	terminal.start(script)
+	const last = "Stop all three: Ctrl-C"
+	if !terminal.await(func(all string) bool { return strings.Contains(all, last) }) {
+		t.Fatalf("the script never said %q:\n%s", last, terminal.screen.String())
+	}
+	login := regexp.MustCompile(`Log in: +(.+)`).FindStringSubmatch(terminal.screen.String())
+	got := open(t, r.dir, r.env).run(login[1] + " && bin/setpoint cluster status")
+	for _, name := range []string{"n1", "n2", "n3"} {
+		if !regexp.MustCompile(`(?m)^` + name + ` +voter .* ok `).MatchString(strings.Join(got, "\n")) {
+			t.Errorf("want %s voting and well, got\n%s", name, strings.Join(got, "\n"))
+		}
+	}
+	terminal.end(syscall.SIGINT)
+}
+
 // reader is who follows the tour.
 type reader struct {
 	t         *testing.T
