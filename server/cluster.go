@@ -62,14 +62,15 @@ func (n *node) attachCluster() {
 	n.background("cluster", n.cluster.Run)
 }
 
-// guardDisk has a lone node refuse writes before its disk is full.
+// guardDisk has a lone node refuse writes before its disk or its store is full.
 func (n *node) guardDisk() {
 	keeper, ok := n.engine.(store.Keeper)
-	if !ok || n.settings.Cluster.DiskReserve == 0 {
+	if !ok {
 		return
 	}
+	engine, _ := n.engine.(store.Cluster)
 	guard := cluster.Guard{
-		Keeper: keeper, Dir: n.settings.DataDir, Reserve: n.settings.Cluster.DiskReserve, Log: n.log.With("part", "disk"),
+		Keeper: keeper, Engine: engine, Dir: n.settings.DataDir, Reserve: n.settings.Cluster.DiskReserve, Log: n.log.With("part", "disk"),
 	}
 	n.background("disk guard", guard.Run)
 }

@@ -18,8 +18,9 @@ import (
 
 // admit lets a node in: one that shows a token gets a certificate, and one that
 // is to be a member is added as a learner. cert is the one that it shows; nil if
-// it has none. Whoever asks again gets the same answer.
-func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certificate) (*joinAnswer, error) {
+// it has none, and from the address that it calls from. Whoever asks again gets
+// the same answer.
+func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certificate, from string) (*joinAnswer, error) {
 	parts := c.parts.Load()
 	engine, ok := c.engine()
 	if parts == nil || !ok {
@@ -49,7 +50,7 @@ func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certif
 	}
 	answer := &joinAnswer{ClusterToken: c.settings.Token}
 	if authority != nil {
-		if answer.Certificate, err = sign(authority, ask); err != nil {
+		if answer.Certificate, err = sign(authority, ask, from); err != nil {
 			return nil, err
 		}
 		answer.CA = string(authority.Bundle())
@@ -153,13 +154,10 @@ func transient(err error) error {
 	return err
 }
 
-// sign makes the certificate that a request asks for.
-func sign(authority *pki.Authority, ask *joinRequest) (string, error) {
-	var hosts []string
-	if !ask.Edge {
-		hosts = hostsOf(ask.Peer)
-	}
-	cert, err := authority.Sign([]byte(ask.Request), pki.Request{Name: ask.Name, Hosts: hosts})
+// sign makes the certificate that a request asks for. Clients see it as well, on
+// the HTTP port: it is good for where they may reach the node, an edge included.
+func sign(authority *pki.Authority, ask *joinRequest, from string) (string, error) {
+	cert, err := authority.Sign([]byte(ask.Request), pki.Request{Name: ask.Name, Hosts: hostsOf(ask.Peer, from)})
 	return string(cert), err
 }
 

@@ -217,7 +217,8 @@ func (c *Cluster) Run(ctx context.Context) error {
 	run(c.greet)
 	run(c.renew)
 	if keeper, ok := parts.Store.(store.Keeper); ok && !c.settings.Edge {
-		guard := Guard{Keeper: keeper, Dir: c.options.DataDir, Reserve: c.settings.DiskReserve, Log: c.log}
+		engine, _ := c.engine()
+		guard := Guard{Keeper: keeper, Engine: engine, Dir: c.options.DataDir, Reserve: c.settings.DiskReserve, Log: c.log}
 		run(func(ctx context.Context) { _ = guard.Run(ctx) })
 	}
 	if elector, ok := parts.Store.(store.Elector); ok && !c.settings.Edge {

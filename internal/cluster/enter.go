@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/internal/pki"
@@ -243,12 +244,15 @@ func (c *Cluster) describe(r *remembered) {
 	r.Name, r.Edge, r.Token = c.settings.Name, c.settings.Edge, c.settings.Token
 }
 
-// hostsOf lists what a node's certificate must be good for: where others reach
-// it, and this machine for those on it.
-func hostsOf(advertise string) []string {
+// hostsOf lists what a node's certificate must be good for: the hosts of the
+// addresses by which others know it, and this machine for those on it.
+func hostsOf(addrs ...string) []string {
 	hosts := []string{"localhost", "127.0.0.1", "::1"}
-	if host := hostOnly(advertise); host != "" && !slices.Contains(hosts, host) {
-		hosts = append(hosts, host)
+	for _, addr := range addrs {
+		host, _, _ := strings.Cut(hostOnly(addr), "%") // a zone means nothing elsewhere
+		if host != "" && !slices.Contains(hosts, host) {
+			hosts = append(hosts, host)
+		}
 	}
 	return hosts
 }

@@ -68,12 +68,54 @@ func TestGuardStopsChangesBeforeTheDiskIsFull(t *testing.T) {
 		if err := <-stopped; err != nil {
 			t.Error(err)
 		}
-		for text, times := range map[string]int{"nearly full": 1, "there is room on the disk again": 1, "the quota is used up": 1, "no such device": 1} {
+		for text, times := range map[string]int{"nearly full": 1, "there is room again": 1, "the quota is used up": 1, "no such device": 1} {
 			if got := strings.Count(log.String(), text); got != times {
 				t.Errorf("want %q told %d times, got %d:\n%s", text, times, got, log.String())
 			}
 		}
 	})
+}
+
+func TestGuardStopsChangesBeforeTheQuotaIsUsedUp(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	keeper := newEngine()
+	defer keeper.Close()
+	g := Guard{Keeper: keeper, Engine: keeper, Dir: "/data", Log: slog.New(slog.NewTextHandler(&log, nil))}
+	var state guardState
+	var got []string
+	for _, size := range []struct{ total, inUse int64 }{{94, 94}, {95, 89}, {95, 90}, {95, 95}, {95, 89}} {
+		keeper.set(func(e *engine) {
+			e.status.Total, e.status.InUse, e.status.Quota = size.total*1000, size.inUse*1000, 100_000
+		})
+		g.look(t.Context(), func(string) (int64, int64, error) { return 10, 100, nil }, &state)
+		acts := keeper.done()
+		got = append(got, acts[len(acts)-1])
+	}
+	if diff := cmp.Diff([]string{"space", "space", "no space", "no space", "space"}, got); diff != "" {
+		t.Errorf("what the engine is told (-want +got):\n%s", diff)
+	}
+	for text, times := range map[string]int{"the store's quota is nearly used up": 1, "there is room again": 1, "disk": 0} {
+		if got := strings.Count(log.String(), text); got != times {
+			t.Errorf("want %q told %d times, got %d:\n%s", text, times, got, log.String())
+		}
+	}
+}
+
+func TestGuardIsSilentWhereTheEngineRunsElsewhere(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	keeper := newEngine()
+	defer keeper.Close()
+	keeper.err = config.Errorf(config.Unsupported, "", "", "this node keeps no data of its own")
+	g := Guard{Keeper: keeper, Dir: "/data", Reserve: 100, Log: slog.New(slog.NewTextHandler(&log, nil))}
+	for _, free := range []int64{1000, 10} {
+		var state guardState
+		g.look(t.Context(), func(string) (int64, int64, error) { return free, 1000, nil }, &state)
+	}
+	if log.Len() > 0 {
+		t.Errorf("want nothing told, got %s", log.String())
+	}
 }
 
 func TestDiskSpaceIsThatOfTheFolder(t *testing.T) {

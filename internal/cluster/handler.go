@@ -112,7 +112,7 @@ func (c *Cluster) serveJoin(r request) (any, error) {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), joinPatience)
 	defer cancel()
-	answer, err := c.admit(ctx, &ask, r.cert)
+	answer, err := c.admit(ctx, &ask, r.cert, r.RemoteAddr)
 	if err != nil {
 		level := slog.LevelWarn
 		if errors.Is(err, errRetry) {

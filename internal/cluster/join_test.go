@@ -212,12 +212,48 @@ func TestStrangersGetOnlyToJoin(t *testing.T) {
 func TestJoinOfAnOlderProgramIsRefused(t *testing.T) {
 	t.Parallel()
 	h := host(t)
-	_, err := h.host.admit(t.Context(), &joinRequest{Name: "n2", Peer: "h2:1", Version: "0.1.0"}, nil)
+	_, err := h.host.admit(t.Context(), &joinRequest{Name: "n2", Peer: "h2:1", Version: "0.1.0"}, nil, "")
 	if config.KindOf(err) != config.Invalid || !strings.Contains(err.Error(), "Setpoint 0.1.0 knows only 0") {
 		t.Errorf("got %v", err)
 	}
 	h.host.parts.Store(nil)
-	if _, err = h.host.admit(t.Context(), &joinRequest{}, nil); !errors.Is(err, errRetry) {
+	if _, err = h.host.admit(t.Context(), &joinRequest{}, nil, ""); !errors.Is(err, errRetry) {
 		t.Errorf("want it to try again later, got %v", err)
+	}
+}
+
+func TestCertificatesAreGoodForWhereClientsReachNodes(t *testing.T) {
+	t.Parallel()
+	authority := newOffice(t).authority
+	_, request, err := pki.NewRequest("n2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := []string{"127.0.0.1", "::1", "localhost", "n2"}
+	for name, tc := range map[string]struct {
+		ask  joinRequest
+		from string
+		want []string
+	}{
+		"a member":                {joinRequest{Peer: "h2.example.org:7403"}, "10.0.0.2:5001", []string{"10.0.0.2", "h2.example.org"}},
+		"an edge":                 {joinRequest{Edge: true}, "10.0.0.2:5001", []string{"10.0.0.2"}},
+		"one on the same machine": {joinRequest{Peer: "localhost:7403"}, "127.0.0.1:5001", nil},
+		"one on the same link":    {joinRequest{Edge: true}, "[fe80::7%eth0]:5001", []string{"fe80::7"}},
+	} {
+		tc.ask.Name, tc.ask.Request = "n2", string(request)
+		text, err := sign(authority, &tc.ask, tc.from)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		certs, err := pki.ParseCertificates([]byte(text))
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		got := pki.Hosts(certs[0])
+		slices.Sort(got)
+		want := slices.Sorted(slices.Values(append(tc.want, machine...)))
+		if !slices.Equal(want, got) {
+			t.Errorf("%s: want it good for %q, got %q", name, want, got)
+		}
 	}
 }

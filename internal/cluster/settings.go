@@ -18,7 +18,7 @@ import (
 // Edge set it meets nobody.
 type Settings struct {
 	Name      string   `yaml:"name" doc:"what this node is called, unique in its cluster; empty means the host's name. Keep it once data was written"`
-	Addr      string   `yaml:"addr" doc:"the address to listen at for other nodes, host:port; empty with members or join means the port that this node is known by, or 7403"`
+	Addr      string   `yaml:"addr" doc:"the address to listen at for other nodes, host:port; empty with members or join means the port that this node is known by, or 7403, on all addresses, or on loopback if it is known by that"`
 	Advertise string   `yaml:"advertise" doc:"where other nodes reach this one, host:port; empty means its address in members, or its host's name"`
 	Members   []string `yaml:"members" doc:"the nodes that found the cluster, this one among them, each as name=host:port; all of them get the same list"`
 	Token     string   `yaml:"token" doc:"the same on all nodes of a cluster: keeps clusters apart that reach each other by mistake"`
@@ -171,12 +171,23 @@ func (s *Settings) resolve() error {
 		return nil
 	}
 	if s.Addr == "" {
-		s.Addr = ":" + DefaultPort
-		if _, port, err := net.SplitHostPort(s.Advertise); err == nil {
-			s.Addr = ":" + port
-		}
+		s.Addr = listenAt(s.Advertise)
 	}
 	return nil
+}
+
+// listenAt is where a node listens that others reach at an address: on all of its
+// own, because that one may be of a machine in between, unless nobody reaches it
+// but from this machine.
+func listenAt(advertise string) string {
+	host, port, err := net.SplitHostPort(advertise)
+	if err != nil {
+		return ":" + DefaultPort
+	}
+	if ip := net.ParseIP(host); host == "localhost" || ip != nil && ip.IsLoopback() {
+		return advertise
+	}
+	return ":" + port
 }
 
 // advertise completes the address by which others reach this node, once it is

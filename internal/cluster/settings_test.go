@@ -75,6 +75,9 @@ func TestSettingsCompleteEachOther(t *testing.T) {
 	}{
 		{"from the members", func(s *Settings) { s.Members = []string{"n1=h1:7500"} }, ":7500", "h1:7500"},
 		{"from an address to listen at", func(s *Settings) { s.Addr = "10.0.0.1:7403" }, "10.0.0.1:7403", "10.0.0.1:41"},
+		{"on this machine only", func(s *Settings) { s.Members = []string{"n1=localhost:7500"} }, "localhost:7500", "localhost:7500"},
+		{"at a loopback address only", func(s *Settings) { s.Advertise, s.Join = "[::1]:7500", []string{"h2:7403"} }, "[::1]:7500", "[::1]:7500"},
+		{"everywhere, though known on this machine", func(s *Settings) { s.Members, s.Addr = []string{"n1=localhost:7500"}, ":7500" }, ":7500", "localhost:7500"},
 		{"by default", func(s *Settings) { s.Join = []string{"h2:7403"} }, ":7403", "HOST:41"},
 		{"from what others shall use", func(s *Settings) { s.Advertise, s.Join = "h1:7500", []string{"h2:7403"} }, ":7500", "h1:7500"},
 	} {
