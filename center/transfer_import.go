@@ -15,6 +15,7 @@ import (
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/internal/backup"
+	"github.com/setpointhq/setpoint/internal/disk"
 	"github.com/setpointhq/setpoint/internal/record"
 	"github.com/setpointhq/setpoint/store"
 )
@@ -229,7 +230,7 @@ type spooled struct {
 func (c *Center) spoolFile() (*spooled, error) {
 	dir := cmp.Or(c.spool, os.TempDir())
 	left := int64(c.limits.TenantSize)
-	if free, _, err := backup.Space(dir); err == nil {
+	if free, _, err := disk.Space(dir); err == nil {
 		left = min(left, free-max(free/2, spoolSpare))
 	}
 	f, err := os.CreateTemp(dir, ".setpoint-import-*")

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/disk"
 )
 
 // spare is what Extract leaves free of a file system, in bytes.
@@ -22,7 +23,7 @@ func Verify(ctx context.Context, file string) (Info, error) {
 // that holds more than there is room for; then it leaves nothing behind.
 func Extract(ctx context.Context, file, dir string) (snapshot string, info Info, err error) {
 	room := maxSnapshot
-	if free, _, err := Space(dir); err == nil {
+	if free, _, err := disk.Space(dir); err == nil {
 		room = free - spare
 	}
 	return extract(ctx, file, dir, room)

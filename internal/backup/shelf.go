@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/disk"
 )
 
 // Shelf is where the backups of one installation stand that are made by the
@@ -159,7 +160,7 @@ type considerate struct {
 func (c *considerate) Write(p []byte) (int, error) {
 	if c.unasked -= len(p); c.unasked < 0 {
 		c.unasked = lookEvery
-		if free, total, err := Space(c.dir); err == nil {
+		if free, total, err := disk.Space(c.dir); err == nil {
 			if least := min(total/leastShare, leastFree); free < least+int64(len(p)) {
 				return 0, errNoSpace(c.dir, free, least)
 			}

@@ -113,9 +113,6 @@ func TestTheShelfTakesNothingBad(t *testing.T) {
 			}
 		})
 	}
-	if free, _, err := Space(t.TempDir()); err != nil || free <= 0 {
-		t.Errorf("want this system's free space known, got %d %v", free, err)
-	}
 }
 
 func TestSchedulesThatCannotBeKeptAreRefused(t *testing.T) {

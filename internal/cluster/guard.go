@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/disk"
 	"github.com/setpointhq/setpoint/plugin"
 	"github.com/setpointhq/setpoint/store"
 )
@@ -43,7 +44,7 @@ type Guard struct {
 func (g *Guard) Run(ctx context.Context) error {
 	look := g.space
 	if look == nil {
-		look = diskSpace
+		look = disk.Space
 	}
 	tick := time.NewTicker(guardPause)
 	defer tick.Stop()

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/disk"
 	"github.com/setpointhq/setpoint/plugin"
 )
 
@@ -87,7 +88,7 @@ func (c *Cluster) reportDisk(n *config.Node) {
 	if c.settings.Edge {
 		return
 	}
-	free, total, err := diskSpace(c.options.DataDir)
+	free, total, err := disk.Space(c.options.DataDir)
 	if err != nil {
 		return // the guard tells, once
 	}

@@ -14,6 +14,7 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/disk"
 	"github.com/setpointhq/setpoint/plugin"
 	"github.com/setpointhq/setpoint/store"
 )
@@ -143,7 +144,7 @@ func (s *Store) defragment(op string) error {
 	server := s.engine.server.Server
 	// Should the copy fill the disk, the log could not grow, of which etcd dies.
 	need := s.engine.inUse() + wal.SegmentSizeBytes
-	if free, err := diskFree(s.settings.DataDir); err == nil && free < need {
+	if free, _, err := disk.Space(s.settings.DataDir); err == nil && free < need {
 		return config.Errorf(config.Exhausted, op, s.settings.DataDir, "defragmenting takes up to %s of free disk space for a while, there are %s", plugin.Size(need), plugin.Size(free))
 	}
 	if err := server.Defragment(); err != nil {

@@ -1,4 +1,4 @@
-package backup
+package disk
 
 import "golang.org/x/sys/windows"
 

@@ -1,6 +1,6 @@
 //go:build linux || darwin || freebsd
 
-package backup
+package disk
 
 import "syscall"
 
@@ -11,6 +11,6 @@ func Space(dir string) (free, total int64, err error) {
 	if err := syscall.Statfs(dir, &s); err != nil {
 		return 0, 0, err
 	}
-	block := int64(s.Bsize) //nolint:unconvert // its type differs between systems
-	return int64(s.Bavail) * block, int64(s.Blocks) * block, nil
+	block := int64(s.Bsize)                                      //nolint:unconvert // its type differs between systems
+	return int64(s.Bavail) * block, int64(s.Blocks) * block, nil //nolint:unconvert // likewise
 }
