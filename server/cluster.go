@@ -9,6 +9,7 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/internal/cluster"
+	"github.com/setpointhq/setpoint/internal/disk"
 	"github.com/setpointhq/setpoint/store"
 )
 
@@ -19,8 +20,12 @@ func (n *node) openCluster(ctx context.Context) (*store.Peering, error) {
 		return nil, nil //nolint:nilnil // a lone node meets nobody
 	}
 	var err error
+	hasData := func() bool { return false }
+	if driver, ok := n.settings.Store.Chosen()[0].Settings.(store.Local); ok {
+		hasData = func() bool { return driver.HasData(n.settings.DataDir) }
+	}
 	n.cluster, err = cluster.Open(ctx, cluster.Options{
-		Settings: n.settings.Cluster, DataDir: n.settings.DataDir, Version: n.options.Version,
+		Settings: n.settings.Cluster, HasData: hasData, DataDir: n.settings.DataDir, Version: n.options.Version,
 		URL: n.url, Log: n.log.With("part", "cluster"), Now: n.options.Now,
 	})
 	if err != nil {
@@ -116,7 +121,11 @@ func (n *node) name() string {
 
 // self is what this node can say of itself beside what the center knows.
 func (n *node) self(context.Context) config.Node {
-	return config.Node{Role: config.Voter, URL: n.url(), Version: n.options.Version}
+	self := config.Node{Role: config.Voter, URL: n.url(), Version: n.options.Version}
+	if free, total, err := disk.Space(n.settings.DataDir); err == nil { // where it is known
+		self.DiskFree, self.DiskTotal = free, total
+	}
+	return self
 }
 
 // url is where clients reach this node, as far as it knows itself.

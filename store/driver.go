@@ -15,6 +15,13 @@ type Driver interface {
 	Open(ctx context.Context, env Env) (Store, error)
 }
 
+// Local is implemented by drivers whose engine can keep its data on this node.
+type Local interface {
+	// HasData reports whether there is data of the engine's already, in a node
+	// whose own directory is given.
+	HasData(dataDir string) bool
+}
+
 // Env is what the node lends to a driver that it opens.
 type Env struct {
 	Log *slog.Logger // nil means slog.Default()

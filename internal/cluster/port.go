@@ -186,7 +186,8 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	engine := p.engine.Load()
 	switch {
 	case !known:
-		writeError(w, config.Errorf(config.Denied, "", "", "this needs the certificate of a node"))
+		// Not 403: by that an engine learns that its member was removed, and ends.
+		writeError(w, config.Errorf(config.Unauthenticated, "", "", "this needs the certificate of a node"))
 	case engine == nil:
 		writeError(w, config.Errorf(config.Unavailable, "", "", "the engine of this node is not running yet"))
 	default:

@@ -117,8 +117,8 @@ func TestPortLetsEachCallerAsFarAsItMay(t *testing.T) {
 		{"/nodes", false, http.StatusOK, "engine /nodes"},
 		{"/node/x", false, http.StatusOK, `own /node/x "n2" true`},
 		{"/node/x", true, http.StatusOK, `own /node/x "" false`},
-		{"/raft", true, http.StatusForbidden, "needs the certificate of a node"},
-		{"/members", true, http.StatusForbidden, "needs the certificate of a node"},
+		{"/raft", true, http.StatusUnauthorized, "needs the certificate of a node"},
+		{"/members", true, http.StatusUnauthorized, "needs the certificate of a node"},
 	} {
 		t.Run(fmt.Sprint(tc.path, tc.stranger), func(t *testing.T) {
 			status, body := g.get(t, tc.path, tc.stranger)

@@ -304,7 +304,9 @@ func statusOf(kind config.ErrorKind) int {
 	switch kind {
 	case config.Invalid:
 		return http.StatusBadRequest
-	case config.Unauthenticated, config.Denied:
+	case config.Unauthenticated:
+		return http.StatusUnauthorized
+	case config.Denied:
 		return http.StatusForbidden
 	case config.NotFound:
 		return http.StatusNotFound

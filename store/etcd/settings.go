@@ -105,21 +105,35 @@ func (c *Settings) open(ctx context.Context, env store.Env) (*Store, error) {
 	settings := *c
 	log := cmp.Or(env.Log, slog.Default()).With("part", "etcd")
 	if len(settings.Endpoints) > 0 {
+		if env.Peering != nil {
+			return nil, config.Errorf(config.Invalid, "settings", "endpoints", "name a cluster of etcd's own, which nodes share without meeting each other; leave out the settings under cluster, or these")
+		}
 		return connect(ctx, settings, log)
 	}
 	if env.Peering != nil && env.Peering.Edge {
 		return edge(ctx, settings, env.Peering, log)
 	}
-	if settings.DataDir == "" {
-		if env.DataDir == "" {
-			return nil, config.Errorf(config.Invalid, "settings", "data_dir", "must name a folder, because the node has none")
-		}
-		settings.DataDir = filepath.Join(env.DataDir, "etcd")
+	if settings.DataDir == "" && env.DataDir == "" {
+		return nil, config.Errorf(config.Invalid, "settings", "data_dir", "must name a folder, because the node has none")
 	}
+	settings.DataDir = settings.folder(env.DataDir)
 	if err := os.MkdirAll(settings.DataDir, 0o700); err != nil {
 		return nil, &config.Error{Op: "open the store", Kind: config.Unavailable, Path: settings.DataDir, Err: err}
 	}
 	return embedded(ctx, settings, env.Peering, log)
 }
 
-var _ store.Driver = (*Settings)(nil)
+// folder is where the embedded engine of a node keeps its data.
+func (c *Settings) folder(nodeDir string) string {
+	return cmp.Or(c.DataDir, filepath.Join(nodeDir, "etcd"))
+}
+
+// HasData implements store.Local.
+func (c *Settings) HasData(dataDir string) bool {
+	return len(c.Endpoints) == 0 && hasData(c.folder(dataDir))
+}
+
+var (
+	_ store.Driver = (*Settings)(nil)
+	_ store.Local  = (*Settings)(nil)
+)

@@ -30,9 +30,12 @@ func (c *Settings) Validate() error {
 }
 
 // Open returns an empty store.
-func (c *Settings) Open(context.Context, store.Env) (store.Store, error) {
+func (c *Settings) Open(_ context.Context, env store.Env) (store.Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
+	}
+	if env.Peering != nil {
+		return nil, config.Errorf(config.Invalid, "settings", "memory", "is of one node alone; leave out the settings under cluster, or choose another store")
 	}
 	return open(*c), nil
 }
