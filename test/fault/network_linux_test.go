@@ -87,6 +87,7 @@ func oneWay(tr *trial, broken *cluster.Node, from, to []*cluster.Node) {
 	}
 	tr.must(each((*lab.Host).Mute))
 	tr.lasts()
+	tr.cutOff(broken)
 	tr.must(each((*lab.Host).Unmute))
 	tr.fresh(broken)
 	tr.goesOn()

@@ -171,6 +171,13 @@ func (c *Cluster) login(ctx context.Context) error {
 		if n.client, err = n.As(c.token); err != nil {
 			return err
 		}
+		err := Await(ctx, n.Name+" to know the session", func() bool {
+			_, err := n.client.WhoAmI(ctx)
+			return err == nil
+		})
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
