@@ -64,14 +64,17 @@ func (c *Center) ChangeSets(ctx context.Context, tenant string, r PageRequest) (
 	if err != nil {
 		return page, err
 	}
-	if _, ok := c.view.Snapshot().Tenant(tenant); !ok {
+	t, ok := c.view.Snapshot().Tenant(tenant)
+	if !ok {
 		return page, errNoScope(op, config.Path{Tenant: tenant})
 	}
 	records, err := c.scanAudit(ctx, op, AuditRequest{Tenant: tenant, PageRequest: r}, func(rec *audit.Record) bool {
 		rec.Items = slices.DeleteFunc(rec.Items, func(i config.ChangeItem) bool {
 			return !c.authz.Allowed(id, auth.Read, i.Path)
 		})
-		return len(rec.Items) > 0
+		// What came with an import that was given up is no history of this tenant.
+		from := rec.Detail[originImport]
+		return len(rec.Items) > 0 && (from == "" || from == t.Imported)
 	})
 	page.Next = records.Next
 	for _, rec := range records.Items {

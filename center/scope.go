@@ -187,7 +187,7 @@ func closingNoun(snap *view.Snapshot, path config.Path, closing bool) any {
 		t, _ := snap.Tenant(path.Tenant)
 		noun := t.Tenant
 		noun.Closing = closing
-		return noun
+		return t.Stored(noun)
 	case config.LevelApp:
 		a, _ := snap.App(path)
 		noun := a.App

@@ -66,7 +66,7 @@ func (c *Center) UpdateTenant(ctx context.Context, t config.Tenant) (config.Tena
 		old, _ := snap.Tenant(t.Name)
 		next = old.Tenant
 		next.Description, next.Closing = t.Description, false
-		return next
+		return old.Stored(next)
 	})
 	next.Revision = c.token(revision)
 	return next, err

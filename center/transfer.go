@@ -137,14 +137,15 @@ func (r rename) audit(old audit.Record) audit.Record {
 
 // The details by which a record of the audit tells that it came with a tenant:
 // the installation in which it happened, the record's id and time there, what
-// the tenant was called if it has another name here, and, if it came by way of
-// another installation, which was the last one.
+// the tenant was called if it has another name here, the import that brought it,
+// and, if it came by way of another installation, which was the last one.
 const (
 	originInstallation = "origin"
 	originID           = "origin_id"
 	originTime         = "origin_time"
 	originTenant       = "origin_tenant"
 	originVia          = "origin_via"
+	originImport       = "import"
 )
 
 // originOf returns the id and time that a record had where it happened; its own

@@ -140,6 +140,10 @@ func (i *tenantImport) check(ctx context.Context) error {
 	}
 	m := i.center.newMovedTenant(header.Tenant)
 	if err := m.check(i.records(envelope)); err != nil {
+		// What is odd about a record of a damaged file is the damage.
+		if _, damage := io.Copy(io.Discard, envelope); config.KindOf(damage) == config.Invalid && damage != nil {
+			return damage
+		}
 		return err
 	}
 	i.digest = hex.EncodeToString(i.file.sum.Sum(nil))
@@ -272,7 +276,8 @@ func (r interruptible) Read(b []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		var known *config.Error
 		if !errors.As(err, &known) {
-			err = config.Errorf(config.Canceled, "", "", "the file was not read to its end: %w", err)
+			// Not wrapped: an io.ErrUnexpectedEOF would be taken for the end of the file.
+			err = config.Errorf(config.Canceled, "", "", "the file was not read to its end: %s", err)
 		}
 	}
 	return n, err

@@ -275,7 +275,7 @@ func TestAuditRecordsArriveAsHistoryOfTheOtherInstallation(t *testing.T) {
 			t.Errorf("record %d: want its origin told, got %v", i, r.Detail)
 		}
 		detail := maps.Clone(r.Detail)
-		for _, k := range []string{"origin", "origin_id", "origin_time", "origin_tenant"} {
+		for _, k := range []string{"origin", "origin_id", "origin_time", "origin_tenant", "import"} {
 			delete(detail, k)
 		}
 		if len(detail) == 0 {

@@ -34,11 +34,9 @@ type claim struct {
 
 func (c *claim) key() string { return record.Tenants.Key(c.noun.Name) }
 
-func (c *claim) cond() store.Cond { return store.Cond{Key: c.key(), Revision: c.revision} }
-
 // commit writes under the claim.
 func (c *claim) commit(ctx context.Context, writes []store.Write) (int64, error) {
-	revision, err := c.center.store.Commit(ctx, store.Txn{Conds: []store.Cond{c.cond()}, Writes: writes})
+	revision, err := c.center.store.Commit(ctx, once(store.Txn{Conds: []store.Cond{{Key: c.key(), Revision: c.revision}}, Writes: writes}))
 	if errors.Is(err, store.ErrConflict) {
 		return 0, config.Errorf(config.Conflict, "", c.noun.Name, "another import of the tenant, or its deletion, took over; this one has ended")
 	}
@@ -93,7 +91,7 @@ func (i *tenantImport) write(ctx context.Context) (int64, error) {
 		return 0, err
 	}
 	return held.commit(ctx, []store.Write{
-		{Key: held.key(), Value: record.Encode(i.tenant)},
+		{Key: held.key(), Value: record.Encode(record.Tenant{Tenant: i.tenant, Imported: held.noun.Import.ID})},
 		i.center.audited(ctx, audit.Record{Action: opImport, Path: config.Path{Tenant: i.name}, Detail: i.detail("finished")}),
 	})
 }
@@ -117,7 +115,7 @@ func (i *tenantImport) claim(ctx context.Context) (*claim, error) {
 				return nil, err
 			}
 			if old.Import.File == i.digest {
-				held.noun.Import.Audits = old.Import.Audits
+				held.noun.Import.ID, held.noun.Import.Audits = old.Import.ID, old.Import.Audits
 			}
 		}
 		begun := i.center.audited(ctx, audit.Record{Action: opImport, Subject: i.name, Detail: i.detail("begun")})
@@ -290,6 +288,7 @@ func (w *tenantWriter) withOrigin(r audit.Record) audit.Record {
 	if detail == nil {
 		detail = map[string]string{}
 	}
+	detail[originImport] = w.claim.noun.Import.ID
 	if detail[originID] != "" {
 		detail[originVia] = w.from
 	} else {
@@ -314,7 +313,6 @@ func (c *Center) dropImport(ctx context.Context, op, tenant string, expected con
 		return true, err
 	}
 	held := &claim{center: c, noun: noun, revision: revision}
-	held.noun.Import.ID = randomID()
 	if err := held.renew(ctx, nil); err != nil {
 		return true, located(op, tenant, err)
 	}

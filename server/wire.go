@@ -52,7 +52,7 @@ func (n *node) open(ctx context.Context) error {
 	}
 	n.center = center.New(n.abilities(center.Options{
 		Store: n.store, View: n.view, Formats: formats, Directory: directory, Now: n.options.Now,
-		Authorizer: authorizer, Passwords: passwords, Limits: n.settings.Limits, Log: n.log.With("part", "center"),
+		Authorizer: authorizer, Passwords: passwords, Limits: n.settings.Limits, Spool: n.settings.DataDir, Log: n.log.With("part", "center"),
 	}))
 	n.background("collector", paceCollector)
 	n.background("view", n.view.Run)

@@ -99,11 +99,15 @@ type Tenant struct {
 	// Import is set while the tenant is being imported: then nothing of it is
 	// there yet for anybody.
 	Import *Import `json:"import,omitempty"`
+	// Imported is the ID of the import that made the tenant, if one did.
+	Imported string `json:"imported,omitempty"`
 }
 
 // Import is an import that is under way, or was broken off.
 type Import struct {
-	ID string `json:"id"` // of this attempt
+	// ID is what audit records tell that came with it. Another attempt with the
+	// same file goes on with it.
+	ID string `json:"id"`
 	// File is the SHA-256 of the file, in hexadecimal.
 	File string    `json:"file"`
 	By   string    `json:"by"`

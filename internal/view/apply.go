@@ -198,7 +198,7 @@ func (a *applier) tenantEvent(rest string, ev *store.Event, revision int64) {
 		if importing = t.Import != nil; importing {
 			both[0], both[1] = both[1], both[0]
 		}
-		*both[0] = both[0].set(a.edit, rest, &Tenant{t.Tenant, revision}, 0, 1)
+		*both[0] = both[0].set(a.edit, rest, &Tenant{Tenant: t.Tenant, ModRevision: revision, Imported: t.Imported}, 0, 1)
 	} else {
 		*both[0] = both[0].remove(a.edit, rest)
 	}

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/record"
 )
 
 // Snapshot is the whole picture as of one revision. It never changes: any
@@ -38,6 +39,13 @@ type Snapshot struct {
 type Tenant struct {
 	config.Tenant
 	ModRevision int64
+	// Imported is the id of the import that made it, if one did.
+	Imported string
+}
+
+// Stored returns the tenant as it lies in the store, with what only that says.
+func (t *Tenant) Stored(noun config.Tenant) record.Tenant {
+	return record.Tenant{Tenant: noun, Imported: t.Imported}
 }
 
 // App is an app with the revision of its last change.
