@@ -103,7 +103,7 @@ func (c *fleet) open(ctx context.Context) error {
 	if admin == nil {
 		return errors.New("no node of the new cluster says that it made the user admin")
 	}
-	c.target = &target{pids: pids}
+	c.target = &target{pids: pids, admin: c.processes[0].node.Admin}
 	return c.target.connect(ctx, *admin)
 }
 

@@ -234,12 +234,10 @@ func (n *node) measure() {
 	m.counter("view_faults_total", "Times that the log of the store broke off.", func() float64 { return float64(v.Stats().Faults) })
 	m.gauge("view_corrupt_records", "Records that could not be read.", func() float64 { return float64(v.Stats().Corrupt) })
 	m.gauge("ready", "1 if the node is ready, 0 if not.", func() float64 {
-		for _, c := range n.health.checks {
-			if c.holds() != "" {
-				return 0
-			}
+		if n.health.isReady() {
+			return 1
 		}
-		return 1
+		return 0
 	})
 }
 
