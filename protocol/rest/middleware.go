@@ -102,7 +102,7 @@ func (a *api) bounded(w http.ResponseWriter, r *http.Request, kind bodyKind) err
 	if r.ContentLength > limit {
 		return errTooLarge(limit)
 	}
-	if kind != archiveBody {
+	if kind != archiveBody && kind != tenantBody {
 		if err := wantJSON(r.Header.Get("Content-Type")); err != nil {
 			return err
 		}

@@ -39,13 +39,14 @@ const (
 	contentBody            // JSON with the content of one config
 	changeSetBody          // JSON with the contents of many
 	archiveBody            // an archive
+	tenantBody             // the export of a tenant, of which nothing is held in memory
 )
 
 // Routes lists everything that the protocol serves below /v1.
 func Routes() []Route {
 	return slices.Concat(
 		dataRoutes(), scopeRoutes(), configRoutes(), draftRoutes(), publishRoutes(),
-		historyRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), auditRoutes(), clusterRoutes(), backupRoutes(),
+		historyRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), auditRoutes(), clusterRoutes(), backupRoutes(), tenantRoutes(),
 	)
 }
 
@@ -77,6 +78,8 @@ func (a *api) maxBody(kind bodyKind) int64 {
 		return int64(a.settings.ChangeSetBody)
 	case archiveBody:
 		return int64(a.settings.ArchiveBody)
+	case tenantBody: // which is compressed, and smaller but for its envelope
+		return int64(a.center.Limits().TenantSize) + envelope
 	default:
 		return 0
 	}

@@ -43,6 +43,8 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		q.path += "?wait=0s&path=" + filled("{tenant}/{app}/{env}", values)[1:]
 	case "list-tokens":
 		q.path += "?user=vera"
+	case "import-tenant":
+		q.body, q.header = "no export", map[string]string{"Content-Type": "application/octet-stream"}
 	case "import-env":
 		q.body, q.header = emptyZip, map[string]string{"Content-Type": "application/zip"}
 	}
