@@ -36,16 +36,46 @@ func (b BackupInfo) FileName() string {
 // no error is it whole, as its digest proves; else what was written is to be
 // thrown away. It holds password hashes: keep it safe.
 func (c *Client) Backup(ctx context.Context, w io.Writer) (BackupInfo, error) {
-	s, err := c.open(ctx, request{method: http.MethodGet, path: "/v1/backup"}, c.timeout, c.timeout)
+	return fetchProved[BackupInfo](ctx, c, "/v1/backup", &backupProof{magic: backupMagic, what: "backup", sum: sha256.New()}, w)
+}
+
+// selfTold is what a file says of itself: what its header holds, completed.
+type selfTold[T any] interface {
+	*T
+	told(size, revision int64) (ok bool)
+}
+
+// fetchProved writes what the server answers to w, and returns what it says of
+// itself if it is proved whole.
+func fetchProved[T any, P selfTold[T]](ctx context.Context, c *Client, path string, proof *backupProof, w io.Writer) (info T, err error) {
+	s, err := c.open(ctx, request{method: http.MethodGet, path: path}, c.timeout, c.timeout)
 	if err != nil {
-		return BackupInfo{}, err
+		return info, err
 	}
 	defer s.close()
-	proof := &backupProof{sum: sha256.New()}
 	if _, err := io.Copy(io.MultiWriter(w, proof), s); err != nil {
-		return BackupInfo{}, err
+		return info, err
 	}
-	return proof.end()
+	return proved[T, P](proof)
+}
+
+// proved ends a proof.
+func proved[T any, P selfTold[T]](proof *backupProof) (info T, err error) {
+	header, err := proof.end()
+	if err != nil {
+		return info, err
+	}
+	if json.Unmarshal(header, &info) != nil || !P(&info).told(proof.size, proof.revision()) {
+		var none T
+		return none, config.Errorf(config.Internal, proof.what, "", "what the server sent is of a form that this client does not know; use a newer one")
+	}
+	return info, nil
+}
+
+// told completes what the header of a backup says.
+func (b *BackupInfo) told(size, revision int64) bool {
+	b.Size, b.Revision = size, revision
+	return plainID.MatchString(b.Installation)
 }
 
 // The form of a backup, as far as it must be known to prove it whole.
@@ -60,6 +90,8 @@ const (
 // backupProof checks a backup that passes by. Its last bytes are the digest of
 // all others, so the last ones so far are held back from the sum.
 type backupProof struct {
+	magic string // what it must begin with
+	what  string // it is, for errors
 	sum   hash.Hash
 	start []byte // up to the end of the header
 	last  []byte
@@ -80,25 +112,22 @@ func (p *backupProof) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// end says what the backup says of itself, if that is proved.
-func (p *backupProof) end() (BackupInfo, error) {
-	damaged := config.Errorf(config.Unavailable, "backup", "", "what the server sent is no whole backup; try again")
-	if len(p.last) < backupTrailer || string(p.start[:len(backupMagic)]) != backupMagic {
-		return BackupInfo{}, damaged
+// end returns the header, if all is proved.
+func (p *backupProof) end() (header []byte, err error) {
+	damaged := config.Errorf(config.Unavailable, p.what, "", "what the server sent is no whole %s; try again", p.what)
+	if len(p.last) < backupTrailer || string(p.start[:len(p.magic)]) != p.magic {
+		return nil, damaged
 	}
 	p.sum.Write(p.last[:backupNumbers])
 	if subtle.ConstantTimeCompare(p.sum.Sum(nil), p.last[backupNumbers:]) == 0 {
-		return BackupInfo{}, damaged
+		return nil, damaged
 	}
 	length := int(binary.BigEndian.Uint32(p.start[backupStart-4:]))
-	var info BackupInfo
-	if length > len(p.start)-backupStart || json.Unmarshal(p.start[backupStart:backupStart+length], &info) != nil ||
-		!plainID.MatchString(info.Installation) {
-		return BackupInfo{}, config.Errorf(config.Internal, "backup", "", "the backup is of a form that this client does not know; use a newer one")
-	}
-	info.Size, info.Revision = p.size, int64(binary.BigEndian.Uint64(p.last[8:]))
-	return info, nil
+	return p.start[backupStart : backupStart+min(length, len(p.start)-backupStart)], nil
 }
+
+// revision is that which the end tells.
+func (p *backupProof) revision() int64 { return int64(binary.BigEndian.Uint64(p.last[8:])) }
 
 // plainID is an installation's id, which becomes part of a file's name.
 var plainID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$`)

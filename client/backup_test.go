@@ -19,11 +19,11 @@ import (
 // prove passes a file by the proof.
 func prove(t testing.TB, r io.Reader) (BackupInfo, error) {
 	t.Helper()
-	p := &backupProof{sum: sha256.New()}
+	p := &backupProof{magic: backupMagic, what: "backup", sum: sha256.New()}
 	if _, err := io.Copy(p, r); err != nil {
 		t.Fatal(err)
 	}
-	return p.end()
+	return proved[BackupInfo](p)
 }
 
 // The SDK brings no library along, so it reads by itself what package backup

@@ -65,10 +65,17 @@ func (c *Client) call(ctx context.Context, r request, out any) (answer, error) {
 	if out == nil || a.notModified {
 		return a, nil
 	}
-	if err := json.Unmarshal(body, out); err != nil {
-		return answer{}, config.Errorf(config.Internal, "read answer", r.path, "this is not a Setpoint server of a version that this client knows: %w", err)
+	if err := decodeAnswer(r, body, out); err != nil {
+		return answer{}, err
 	}
 	return a, nil
+}
+
+func decodeAnswer(r request, body []byte, out any) error {
+	if err := json.Unmarshal(body, out); err != nil {
+		return config.Errorf(config.Internal, "read answer", r.path, "this is not a Setpoint server of a version that this client knows: %w", err)
+	}
+	return nil
 }
 
 // send returns the response of a success or of "not modified"; every other
