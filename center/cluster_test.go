@@ -285,9 +285,17 @@ func TestJoinTokenLetsOneNodeIn(t *testing.T) {
 		}
 		return err
 	}
+	for _, node := range []string{"e1", "e2"} {
+		edge, err := n.CheckJoinToken(t.Context(), made.Text, node, "key")
+		n.must(err)
+		if !edge {
+			t.Error("want it checked as an edge's")
+		}
+	}
 	n.must(redeem("e1", "key"))
 	n.must(redeem("e1", "key"))
 	refused := map[string]error{
+		"checked late": second(n.CheckJoinToken(t.Context(), made.Text, "e2", "key")),
 		"another name": redeem("e2", "key"),
 		"another key":  redeem("e1", "kez"),
 		"no name":      redeem("", "key"),

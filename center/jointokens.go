@@ -194,6 +194,14 @@ func errBusyToken(op, id string) error {
 	return config.Errorf(config.Conflict, op, id, "others kept changing the token; it was tried %d times", commitTries)
 }
 
+// CheckJoinToken says whether RedeemJoinToken would let the node in, and whether
+// as an edge. It leaves the token as it is, for a node that cannot be let in for
+// other reasons. Its errors are the same.
+func (c *Center) CheckJoinToken(ctx context.Context, token config.Secret, node, key string) (edge bool, err error) {
+	_, stored, err := c.goodJoin(ctx, token, node, key)
+	return stored.Edge, err
+}
+
 // RedeemJoinToken lets the node in that shows the token's text, and says whether
 // as an edge. The first that does is the only one: the token is bound to its
 // name and key, and may be shown by it again until it expires, so that a join
@@ -203,17 +211,10 @@ func errBusyToken(op, id string) error {
 // It acts for the server itself, on behalf of a node that nobody knows yet, and
 // asks no rights. Where the node called from may be in the context.
 func (c *Center) RedeemJoinToken(ctx context.Context, token config.Secret, node, key string) (edge bool, err error) {
-	const op = "cluster.join"
 	for range commitTries {
-		entry, stored, ok, err := c.provenJoin(ctx, token, node, key)
-		switch {
-		case err != nil:
-			return false, located(op, node, err)
-		case !ok:
-			c.refusedJoin(ctx, op, node)
-			return false, config.Errorf(config.Unauthenticated, op, "", "the join token is not good here: it may be mistyped, expired, revoked or used by another node; 'setpoint cluster add' makes a new one")
-		case stored.UsedBy != "":
-			return stored.Edge, nil
+		entry, stored, err := c.goodJoin(ctx, token, node, key)
+		if err != nil || stored.UsedBy != "" {
+			return stored.Edge, err
 		}
 		stored.UsedBy, stored.Key = node, key
 		joining := auth.WithIdentity(ctx, auth.Identity{Subject: "system", Method: "join token"})
@@ -221,17 +222,34 @@ func (c *Center) RedeemJoinToken(ctx context.Context, token config.Secret, node,
 			Conds: []store.Cond{{Key: entry.Key, Revision: entry.Revision}},
 			Writes: []store.Write{
 				{Key: entry.Key, Value: record.Encode(stored)},
-				c.audited(joining, audit.Record{Action: op, Subject: node, Detail: joinDetail(stored.JoinToken)}),
+				c.audited(joining, audit.Record{Action: opJoin, Subject: node, Detail: joinDetail(stored.JoinToken)}),
 			},
 		}))
 		if err == nil {
 			return stored.Edge, nil
 		}
 		if !errors.Is(err, store.ErrConflict) {
-			return false, located(op, node, err)
+			return false, located(opJoin, node, err)
 		}
 	}
-	return false, errBusyToken(op, node)
+	return false, errBusyToken(opJoin, node)
+}
+
+// opJoin is what the audit calls a node that is let in.
+const opJoin = "cluster.join"
+
+// goodJoin is provenJoin with an error for a token that is not good, of which the
+// audit hears.
+func (c *Center) goodJoin(ctx context.Context, token config.Secret, node, key string) (store.Entry, record.JoinToken, error) {
+	entry, stored, ok, err := c.provenJoin(ctx, token, node, key)
+	switch {
+	case err != nil:
+		return entry, record.JoinToken{}, located(opJoin, node, err)
+	case !ok:
+		c.refusedJoin(ctx, opJoin, node)
+		return entry, record.JoinToken{}, config.Errorf(config.Unauthenticated, opJoin, "", "the join token is not good here: it may be mistyped, expired, revoked or used by another node; 'setpoint cluster add' makes a new one")
+	}
+	return entry, stored, nil
 }
 
 // provenJoin finds the token of a text; ok is false if it is not good for the

@@ -32,7 +32,7 @@ func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certif
 	case ask.ClusterToken != "" && ask.ClusterToken != digest(c.settings.Token):
 		return nil, config.Errorf(config.Invalid, "", "", "the cluster's token is another; leave cluster.token out, it comes with joining")
 	}
-	authority, err := c.identify(ctx, parts, ask, cert)
+	who, err := c.identify(ctx, parts, ask, cert)
 	if err != nil {
 		return nil, err
 	}
@@ -48,15 +48,25 @@ func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certif
 	if err != nil {
 		return nil, err
 	}
-	answer := &joinAnswer{ClusterToken: c.settings.Token}
-	if authority != nil {
-		if answer.Certificate, err = sign(authority, ask, from); err != nil {
+	enroll := !ask.Edge && !present
+	if enroll {
+		if err := c.checkReach(ctx, ask); err != nil {
 			return nil, err
 		}
-		answer.CA = string(authority.Bundle())
 	}
-	if !ask.Edge && !present {
-		if err := c.enroll(ctx, engine, ask); err != nil {
+	answer := &joinAnswer{ClusterToken: c.settings.Token}
+	if who.authority != nil {
+		// Not before: a token that was shown in vain is good for another attempt.
+		if _, err := parts.Redeem(ctx, config.NewSecret(ask.Token), ask.Name, who.key); err != nil {
+			return nil, transient(err)
+		}
+		if answer.Certificate, err = sign(who.authority, ask, from); err != nil {
+			return nil, err
+		}
+		answer.CA = string(who.authority.Bundle())
+	}
+	if enroll {
+		if err := addLearner(ctx, engine, ask.Peer); err != nil {
 			return nil, err
 		}
 	}
@@ -68,36 +78,41 @@ func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certif
 	return answer, nil
 }
 
-// identify makes sure who asks, and returns the authority that shall vouch for
-// it; nil if it has a certificate.
-func (c *Cluster) identify(ctx context.Context, parts *Parts, ask *joinRequest, cert *x509.Certificate) (*pki.Authority, error) {
+// guest is a node that wants to be let in, and has proved that it may.
+type guest struct {
+	authority *pki.Authority // that shall vouch for it; nil if it has a certificate
+	key       string         // the digest of the key that it wants one for
+}
+
+// identify makes sure who asks.
+func (c *Cluster) identify(ctx context.Context, parts *Parts, ask *joinRequest, cert *x509.Certificate) (guest, error) {
 	if cert != nil {
 		if name, ours := issuedName(cert); ours && name != ask.Name {
-			return nil, config.Errorf(config.Denied, "", "", "the certificate is that of the node %s, not of %s", name, ask.Name)
+			return guest{}, config.Errorf(config.Denied, "", "", "the certificate is that of the node %s, not of %s", name, ask.Name)
 		}
-		return nil, nil //nolint:nilnil // it needs nobody to vouch for it
+		return guest{}, nil
 	}
 	if ask.Token == "" || ask.Request == "" {
-		return nil, config.Errorf(config.Denied, "", "", "whoever has no certificate of this cluster needs a token to join; 'setpoint cluster add' makes one")
+		return guest{}, config.Errorf(config.Denied, "", "", "whoever has no certificate of this cluster needs a token to join; 'setpoint cluster add' makes one")
 	}
 	authority, err := c.authority()
 	if err != nil {
-		return nil, err
+		return guest{}, err
 	}
 	key, err := keyOf(ask.Request)
 	if err != nil {
-		return nil, err
+		return guest{}, err
 	}
-	edge, err := parts.Redeem(ctx, config.NewSecret(ask.Token), ask.Name, key)
+	edge, err := parts.Check(ctx, config.NewSecret(ask.Token), ask.Name, key)
 	switch {
 	case err != nil:
-		return nil, transient(err)
+		return guest{}, transient(err)
 	case edge && !ask.Edge:
-		return nil, config.Errorf(config.Invalid, "", "", "the token lets an edge in, and %s is to be a member; start it with --edge, or make a token for a member", ask.Name)
+		return guest{}, config.Errorf(config.Invalid, "", "", "the token lets an edge in, and %s is to be a member; start it with --edge, or make a token for a member", ask.Name)
 	case !edge && ask.Edge:
-		return nil, config.Errorf(config.Invalid, "", "", "the token lets a member in, and %s is to be an edge; start it without --edge, or make a token with 'setpoint cluster add --edge'", ask.Name)
+		return guest{}, config.Errorf(config.Invalid, "", "", "the token lets a member in, and %s is to be an edge; start it without --edge, or make a token with 'setpoint cluster add --edge'", ask.Name)
 	}
-	return authority, nil
+	return guest{authority, key}, nil
 }
 
 // checkPlace finds out whether there is room for a node of that name at that
@@ -127,15 +142,20 @@ func (c *Cluster) checkPlace(ask *joinRequest, members []store.Member) (present 
 	return false, nil
 }
 
-// enroll adds a learner, if it can be reached where it says.
-func (c *Cluster) enroll(ctx context.Context, engine store.Cluster, ask *joinRequest) error {
+// checkReach refuses a member that cannot be reached where it says.
+func (c *Cluster) checkReach(ctx context.Context, ask *joinRequest) error {
 	dialer := net.Dialer{Timeout: 3 * time.Second}
 	conn, err := dialer.DialContext(ctx, "tcp", ask.Peer)
 	if err != nil {
-		return config.Errorf(config.Invalid, "", "", "the node %s cannot be reached at %s from %s: %s; set its cluster.advertise to an address that other nodes reach", ask.Name, ask.Peer, c.settings.Name, pki.Explain(err))
+		return config.Errorf(config.Invalid, "", "", "the node %s cannot be reached at %s from %s (%s); set its cluster.advertise to an address that other nodes reach", ask.Name, ask.Peer, c.settings.Name, pki.Explain(err))
 	}
 	_ = conn.Close() // it was of interest that it came about
-	_, err = engine.AddLearner(ctx, ask.Peer)
+	return nil
+}
+
+// addLearner enters a member.
+func addLearner(ctx context.Context, engine store.Cluster, peer string) error {
+	_, err := engine.AddLearner(ctx, peer)
 	switch config.KindOf(err) {
 	case config.Exists: // somebody else was asked at the same time
 		return nil

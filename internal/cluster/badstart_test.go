@@ -155,6 +155,11 @@ func badStarts() []badStart {
 			b.remember(remembered{Format: DataFormat, Name: "n2", Token: defaultToken, Cluster: "beef"})
 			b.formed(store.Member{ID: 2, Name: "n2", Peer: b.settings.Advertise, Started: true})
 		}, config.Invalid, "is the data directory of another cluster (beef) than that of the node n1 at ADDR1 (c1)"},
+		{"the data directory of another cluster, whose members it remembers", func(b *beside) {
+			b.hasData()
+			b.remember(remembered{Format: DataFormat, Name: "n2", Token: defaultToken, Cluster: "beef", Members: []member{{Name: "n2", ID: "2", Peer: b.settings.Advertise, Started: true}}})
+			b.formed(store.Member{ID: 2, Name: "n2", Peer: b.settings.Advertise, Started: true})
+		}, config.Invalid, "is the data directory of another cluster (beef) than that of the node n1 at ADDR1 (c1)"},
 		{"the data directory of an edge", func(b *beside) {
 			b.remember(remembered{Format: DataFormat, Name: "n2", Token: defaultToken, Edge: true})
 		}, config.Invalid, "is the data directory of an edge"},
@@ -238,6 +243,12 @@ func TestGoodStarts(t *testing.T) {
 			b.hasData()
 			b.remember(remembered{Format: DataFormat, Name: "n2", Token: defaultToken, Cluster: "c1"})
 			b.formed(store.Member{ID: 2, Name: "n2", Peer: b.settings.Advertise, Started: true})
+		},
+		"with settings that name nodes of long ago": func(b *beside) {
+			b.hasData()
+			b.remember(remembered{Format: DataFormat, Name: "n2", Token: defaultToken, Cluster: "c1", Members: []member{{Name: "n2", ID: "2", Peer: b.settings.Advertise, Started: true}}})
+			b.formed(store.Member{ID: 2, Name: "n2", Peer: b.settings.Advertise, Started: true})
+			b.settings.Members = []string{"n9=" + b.n1.settings.Advertise, "n8=" + freeAddr(b), "n2=" + b.settings.Advertise}
 		},
 		"with a clock that is a little off": func(b *beside) {
 			b.options = func(o *Options) { o.Now = func() time.Time { return time.Now().Add(-9 * time.Second) } }

@@ -50,9 +50,9 @@ type Parts struct {
 	// Instances are the clients that this node holds a connection of, for the path
 	// and what is below it.
 	Instances func(config.Path) []config.Instance
-	// Redeem verifies a join token and binds it to the node of that name with that
-	// key. It says whether the token is for an edge.
-	Redeem func(ctx context.Context, token config.Secret, node, key string) (edge bool, err error)
+	// Check verifies a join token that the node of that name with that key shows,
+	// and says whether it is for an edge. Redeem does the same, and binds it to them.
+	Check, Redeem func(ctx context.Context, token config.Secret, node, key string) (edge bool, err error)
 	// ID is the installation's.
 	ID func() string
 }

@@ -84,17 +84,31 @@ func pad(s string, length int) string {
 	return (strings.NewReplacer("1", "v", "2", "w", "3", "x").Replace(s) + strings.Repeat("a", length))[:length]
 }
 
-// redeem is what the center does.
+// check and redeem are what the center does.
+func (o *office) check(_ context.Context, token config.Secret, node, key string) (bool, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	use, err := o.proven(token, node, key)
+	return use.edge, err
+}
+
 func (o *office) redeem(_ context.Context, token config.Secret, node, key string) (bool, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	use, err := o.proven(token, node, key)
+	if err == nil {
+		use.node, use.key = node, key
+		o.tokens[token.Reveal()] = use
+	}
+	return use.edge, err
+}
+
+func (o *office) proven(token config.Secret, node, key string) (tokenUse, error) {
 	use, ok := o.tokens[token.Reveal()]
 	if !ok || use.node != "" && (use.node != node || use.key != key) {
-		return false, config.Errorf(config.Denied, "", "", "the join token is not valid, has ended, or was used by another node")
+		return tokenUse{}, config.Errorf(config.Unauthenticated, "", "", "the join token is not valid, has ended, or was used by another node")
 	}
-	use.node, use.key = node, key
-	o.tokens[token.Reveal()] = use
-	return use.edge, nil
+	return use, nil
 }
 
 // settings are those of a node with files of the office.
@@ -163,6 +177,7 @@ func (o *office) start(s Settings, dir string) (*node, error) {
 		Local:     func() config.Node { return *n.local.Load() },
 		Revision:  func() int64 { return 7 },
 		Instances: func(config.Path) []config.Instance { return slices.Clone(*n.held.Load()) },
+		Check:     o.check,
 		Redeem:    o.redeem,
 		ID:        func() string { return "installation" },
 	})

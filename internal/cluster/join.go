@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/pki"
 )
 
 const (
@@ -64,7 +65,7 @@ func (c *Cluster) askRound(ctx context.Context, calls *caller, ask *joinRequest)
 		if err == nil {
 			return answer, nil
 		}
-		e := &config.Error{Op: "join", Path: addr, Kind: config.KindOf(err), Err: cause(err)}
+		e := refusedJoin(addr, err)
 		switch e.Kind {
 		case config.Unsupported: // another one may
 		case config.Unavailable, config.Timeout, config.Throttled, config.Internal:
@@ -82,6 +83,19 @@ func (c *Cluster) askRound(ctx context.Context, calls *caller, ask *joinRequest)
 		return nil, passing{err}
 	}
 	return nil, err
+}
+
+// refusedJoin is why a node did not let this one in.
+func refusedJoin(addr string, err error) *config.Error {
+	e := &config.Error{Op: "join", Path: addr, Kind: config.KindOf(err), Err: cause(err)}
+	var pin *pki.PinError
+	if errors.As(err, &pin) {
+		e.Kind, e.Err = config.Denied, fmt.Errorf("the join token is for another cluster than the one there: %w", e.Err)
+	}
+	if e.Kind == config.Unauthenticated {
+		e.Kind = config.Denied // it is not about a person, who would have to log in
+	}
+	return e
 }
 
 func askOne(ctx context.Context, calls *caller, addr string, ask *joinRequest) (*joinAnswer, error) {

@@ -51,7 +51,7 @@ func TestJoinIsRefusedWithWhatHelps(t *testing.T) {
 		}, config.Denied, "the join token is not valid"},
 		{"a token of another cluster", func(h *hosting) {
 			h.settings.JoinToken = h.token(newOffice(h).authority.Fingerprint(), "other", false)
-		}, config.Unavailable, "and not by the authority with the fingerprint"},
+		}, config.Denied, "the join token is for another cluster than the one there: the certificate was issued by"},
 		{"a member with the token of an edge", func(h *hosting) {
 			h.settings.JoinToken = h.token(h.host.keeper.Fingerprint(), "edge", true)
 		}, config.Invalid, "the token lets an edge in, and n2 is to be a member"},
@@ -81,7 +81,7 @@ func TestJoinIsRefusedWithWhatHelps(t *testing.T) {
 		}, config.Exists, "a node named n2 is running already"},
 		{"an address at which it cannot be reached", func(h *hosting) {
 			h.settings.Advertise = freeAddr(h)
-		}, config.Invalid, "from n1: nothing listens there; is the node running?; set its cluster.advertise"},
+		}, config.Invalid, "from n1 (nothing listens there; is the node running?); set its cluster.advertise"},
 		{"an engine that is not well", func(h *hosting) {
 			h.engine.set(func(e *engine) { e.err = config.Errorf(config.Unavailable, "", "", "no leader") })
 		}, config.Timeout, "join: timeout: cluster.start_wait is over: join "},

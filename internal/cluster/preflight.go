@@ -24,6 +24,7 @@ const (
 type probe struct {
 	name, addr string // name is whom this node expects there; may be empty
 	self       bool   // it is this node's own address
+	hint       bool   // only the settings name it, and this node knows its cluster already
 	id         identity
 	offset     time.Duration // how far its clock is ahead of this one's
 	err        error
@@ -72,6 +73,9 @@ func (c *Cluster) targets() []probe {
 			add(m.Name, m.Peer)
 		}
 	}
+	if !c.settings.Edge && len(r.Members) > 0 {
+		c.addHints(&out)
+	}
 	if !r.Joined && !c.settings.Edge && len(r.Members) == 0 {
 		founders := c.settings.founders()
 		for _, name := range slices.Sorted(maps.Keys(founders)) {
@@ -84,6 +88,21 @@ func (c *Cluster) targets() []probe {
 		}
 	}
 	return out
+}
+
+// addHints adds the nodes that the settings name, of which nothing is expected but
+// that they are not of another cluster.
+func (c *Cluster) addHints(out *[]probe) {
+	addrs := slices.Clone(c.settings.Join)
+	founders := c.settings.founders()
+	for _, name := range slices.Sorted(maps.Keys(founders)) {
+		addrs = append(addrs, founders[name])
+	}
+	for _, addr := range addrs {
+		if !slices.ContainsFunc(*out, func(p probe) bool { return p.addr == addr }) {
+			*out = append(*out, probe{addr: addr, hint: true})
+		}
+	}
 }
 
 // probeAll asks all of them at the same time.
@@ -108,7 +127,7 @@ func (c *Cluster) probe(ctx context.Context, p *probe) {
 func answered(round []probe) []probe {
 	var out []probe
 	for _, p := range round {
-		if p.err == nil && !p.self {
+		if p.err == nil && !p.self && !p.hint {
 			out = append(out, p)
 		}
 	}
@@ -134,7 +153,7 @@ func (c *Cluster) enough(round []probe) bool {
 func missing(round []probe) error {
 	var texts []string
 	for _, p := range round {
-		if p.err != nil && !p.self {
+		if p.err != nil && !p.self && !p.hint {
 			texts = append(texts, fmt.Sprintf("%s: %s", strings.TrimSpace(p.name+" at "+p.addr), cause(p.err)))
 		}
 	}
@@ -147,6 +166,11 @@ func (c *Cluster) judge(round []probe) error {
 	for _, p := range round {
 		if p.self && p.err == nil {
 			if err := c.judgeSelf(p); err != nil {
+				return err
+			}
+		}
+		if p.hint && p.err == nil {
+			if err := c.judgeData(p); err != nil {
 				return err
 			}
 		}
@@ -188,7 +212,6 @@ func (c *Cluster) judgeOther(p probe) error {
 	refuse := func(key, text string, args ...any) error {
 		return config.Errorf(config.Invalid, "start", key, text, args...)
 	}
-	r, _ := c.memory.get()
 	switch {
 	case p.id.Boot == c.boot:
 		return refuse("cluster.name", "%s, the address of %s, is this node itself, which is called %s; is cluster.name right?", p.addr, p.name, s.Name)
@@ -200,10 +223,17 @@ func (c *Cluster) judgeOther(p probe) error {
 		return refuse("cluster.members", "at %s runs the node %s, and not %s; mend the addresses", p.addr, p.id.Name, p.name)
 	case p.id.Format > DataFormat:
 		return refuse("", "the node %s runs Setpoint %s, whose data is in a newer format (%d) than this program knows (%d); start a program at least as new", p.id.Name, clip(p.id.Version), p.id.Format, DataFormat)
-	case r.Cluster != "" && p.id.Cluster != "" && r.Cluster != p.id.Cluster:
-		return refuse(c.options.DataDir, "is the data directory of another cluster (%s) than that of the node %s at %s (%s); mend data_dir or the addresses, or join with an empty data_dir", r.Cluster, p.id.Name, p.addr, p.id.Cluster)
 	}
-	return nil
+	return c.judgeData(p)
+}
+
+// judgeData refuses data that is not of the cluster of another node.
+func (c *Cluster) judgeData(p probe) error {
+	r, _ := c.memory.get()
+	if r.Cluster == "" || p.id.Cluster == "" || r.Cluster == p.id.Cluster {
+		return nil
+	}
+	return config.Errorf(config.Invalid, "start", c.options.DataDir, "is the data directory of another cluster (%s) than that of the node %s at %s (%s); mend data_dir or the addresses, or join with an empty data_dir", r.Cluster, p.id.Name, p.addr, p.id.Cluster)
 }
 
 // calledSo reports whether the node is the one that was expected at its address.
@@ -215,7 +245,7 @@ func (c *Cluster) calledSo(p probe) bool {
 // accept each other, waiting is in vain.
 func judgeTrust(round []probe) error {
 	for _, p := range round {
-		if p.err != nil && !p.self && untrusted(p.err) {
+		if p.err != nil && !p.self && !p.hint && untrusted(p.err) {
 			return config.Errorf(config.Invalid, "start", p.addr, "this node and %s do not take each other for nodes of one cluster: %w", strings.TrimSpace("the node "+p.name), cause(p.err))
 		}
 	}
@@ -271,7 +301,7 @@ func (c *Cluster) judgeMembership(p probe) error {
 	if hasData {
 		return config.Errorf(config.Conflict, "start", c.options.DataDir, "%s is no member of the cluster any more: it was removed. Its data is of no use; let it join anew with an empty data_dir ('setpoint cluster add')", s.Name)
 	}
-	return config.Errorf(config.Conflict, "start", "cluster.members", "the cluster was founded without %s; let it join: make a token with 'setpoint cluster add' and start it with --join %s --token", s.Name, p.addr)
+	return config.Errorf(config.Conflict, "start", "cluster.members", "the cluster was founded without %s; let it join: make a token with 'setpoint cluster add' and start it with --join %s --token TOKEN", s.Name, p.addr)
 }
 
 // learnFrom remembers what the round brought, and tells what is odd but no
@@ -281,6 +311,7 @@ func (c *Cluster) learnFrom(ctx context.Context, round []probe) error {
 		switch {
 		case p.err != nil && p.self:
 			c.log.Warn("this node cannot reach itself at the address that it gives to others", "peer", p.addr, "reason", cause(p.err))
+		case p.hint:
 		case p.err != nil:
 			c.log.Warn("a node does not answer", "node", p.name, "peer", p.addr, "reason", cause(p.err))
 		case p.offset.Abs() > c.settings.MaxClockOffset:

@@ -58,7 +58,8 @@ func (c Check) read() (*material, error) {
 		return nil, c.mend(err)
 	}
 	if m.authorities, err = ReadCertificates(c.CA); err != nil {
-		return nil, err
+		e := config.AsError(err)
+		return nil, config.Errorf(e.Kind, e.Op, e.Path, "%w; copy the certificate of the cluster's authority there, the ca.pem of 'setpoint cert' or that of your own", e.Err)
 	}
 	m.pool = x509.NewCertPool()
 	for _, a := range m.authorities {

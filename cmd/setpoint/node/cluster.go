@@ -32,8 +32,6 @@ func (f *serveFlags) register(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.passwordFile, "admin-password-file", "", "give the user admin the password in `FILE` when it is made, instead of a random one")
 	cmd.Flags().StringVar(&f.certDir, "cert-dir", "", "the `DIR` of 'setpoint cert': ca.pem, NAME.pem, NAME-key.pem, and ca-key.pem if this node may let others in")
 	cmd.Flags().BoolVar(&f.edge, "edge", false, "hold no data: serve from that of the cluster that it joins")
-	cmd.MarkFlagsMutuallyExclusive("token", "token-file")
-	cmd.MarkFlagsMutuallyExclusive("cluster", "edge")
 }
 
 // sources adds what is no setting itself, but stands for some.
@@ -44,6 +42,9 @@ func (f *serveFlags) sources(e Env, cmd *cobra.Command) (server.Sources, error) 
 	}
 	if f.edge {
 		set("--edge", "cluster.edge", "true")
+	}
+	if f.tokenFile != "" && cmd.Flags().Changed("token") {
+		return s, config.Errorf(config.Invalid, "serve", "--token-file", "is there together with --token; give one of them")
 	}
 	if f.tokenFile != "" {
 		token, err := readSecret("--token-file", f.tokenFile)

@@ -112,10 +112,7 @@ func (l *loader) locate(path, message string) {
 		at = at[:max(0, strings.LastIndexByte(at, '.'))]
 		o, known = l.origins[at]
 	}
-	p.Path, p.Line, p.Column = o.By, o.Line, o.Column
-	if p.Path == "" {
-		p.Path = "default"
-	}
+	p.Path, p.Line, p.Column = o.By, o.Line, o.Column // nothing for what nobody has set: the key says it all
 	if p.Line > 0 {
 		p.Excerpt = format.Excerpt(l.in.Content, p.Line, p.Column)
 	}
