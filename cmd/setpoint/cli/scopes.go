@@ -37,7 +37,8 @@ func (a *app) tenant() *cobra.Command {
 	set := a.setScope("set TENANT", "Change a tenant", config.LevelTenant, func(ctx context.Context, c *client.Client, p config.Path, patch client.ScopePatch) (any, error) {
 		return c.UpdateTenant(ctx, p.Tenant, patch)
 	})
-	return group("tenant", "Manage tenants", create, ls, get, set, a.rmScope("rm TENANT", "Delete a tenant that has no apps", config.LevelTenant))
+	return group("tenant", "Manage tenants", create, ls, get, set, a.rmScope("rm TENANT", "Delete a tenant that has no apps", config.LevelTenant),
+		a.tenantExport(), a.tenantImport())
 }
 
 func (a *app) appCommand() *cobra.Command {
