@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -224,7 +225,7 @@ func (c *committer) take() []*commit {
 			left = append(left, c.queue[1+i:]...)
 			break
 		}
-		if !one.small() || size+one.bytes > maxBatchBytes || one.collides(read, written) {
+		if !one.small() || size+one.bytes > maxBatchBytes || one.repeatable() != batch[0].repeatable() || one.collides(read, written) {
 			left = append(left, one)
 			continue
 		}
@@ -240,6 +241,10 @@ func (c *committer) take() []*commit {
 func (one *commit) small() bool {
 	return max(len(one.writes), len(one.conds)) <= maxBatchOps && one.bytes <= maxBatchBytes
 }
+
+// repeatable reports whether a commit can be sent again without happening twice.
+// Those that can never share a batch with those that cannot.
+func (one *commit) repeatable() bool { return one.once != nil }
 
 // collides reports whether a commit depends on keys that the batch changes, or
 // changes keys that the batch depends on.
@@ -311,7 +316,7 @@ func (c *committer) send(batch []*commit) {
 	// The life of no caller: one that leaves must not take the others along.
 	ctx, cancel := context.WithTimeout(c.store.life, c.store.settings.RequestTimeout)
 	defer cancel()
-	resp, batch, err := c.exchange(ctx, batch)
+	resp, err := c.exchange(ctx, batch)
 	if err != nil {
 		c.sendFailed(batch, err)
 		return
@@ -327,30 +332,41 @@ func (c *committer) send(batch []*commit) {
 	}
 }
 
+// firstPatience is how long the first attempt at what can be sent again may
+// take; each later one may take twice as long. A member that passed a proposal on
+// to a leader which has died would wait for it for seven seconds.
+const firstPatience = 2 * time.Second
+
 // exchange sends a batch until etcd answers. Where it gives no answer, as when a
-// leader dies, those commits are sent again that cannot happen twice; the others
-// are told that their outcome is open. What it returns is about the commits that
-// are left.
-func (c *committer) exchange(ctx context.Context, batch []*commit) (*pb.TxnResponse, []*commit, error) {
+// leader dies, commits that cannot happen twice are sent again; of others nobody
+// can say what became of them.
+func (c *committer) exchange(ctx context.Context, batch []*commit) (*pb.TxnResponse, error) {
 	var lost error // of an attempt whose outcome is open
-	for {
-		resp, err := c.store.link.write(ctx, together(batch))
-		if err == nil {
-			return resp, batch, nil
-		}
-		err = clientv3.ContextError(ctx, err)
-		if !isOpen(err) {
+	for patience := firstPatience; ; patience *= 2 {
+		resp, err := c.attempt(ctx, batch, patience)
+		switch {
+		case err == nil:
+			return resp, nil
+		case !isOpen(err):
 			// That this attempt came to nothing says nothing of the one before.
-			return nil, batch, cmp.Or(lost, err)
+			return nil, cmp.Or(lost, err)
+		case !batch[0].repeatable() || pause(ctx) != nil:
+			return nil, err
 		}
 		lost = err
-		again := slices.DeleteFunc(slices.Clone(batch), func(one *commit) bool { return one.once == nil })
-		if len(again) == 0 || pause(ctx) != nil {
-			return nil, batch, err
-		}
-		c.sendFailed(slices.DeleteFunc(slices.Clone(batch), func(one *commit) bool { return one.once != nil }), err)
-		batch = again
 	}
+}
+
+// attempt sends a batch once. If it can be sent again, it may take no longer than
+// the patience.
+func (c *committer) attempt(ctx context.Context, batch []*commit, patience time.Duration) (*pb.TxnResponse, error) {
+	if batch[0].repeatable() {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, patience)
+		defer cancel()
+	}
+	resp, err := c.store.link.write(ctx, together(batch))
+	return resp, clientv3.ContextError(ctx, err)
 }
 
 // sendFailed tells the callers of a batch why it failed. Where etcd refused the
