@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/setpointhq/setpoint/auth"
@@ -128,7 +129,10 @@ func (n *node) openStore(ctx context.Context, peering *store.Peering) error {
 				return nil
 			case <-engine.Done():
 				close(n.storeDown)
-				return errors.Join(errors.New("the engine stopped"), engine.Err())
+				if err := engine.Err(); err != nil {
+					return fmt.Errorf("the engine stopped: %w", err)
+				}
+				return errors.New("the engine stopped")
 			}
 		})
 	}

@@ -265,3 +265,17 @@ func TestGoodStarts(t *testing.T) {
 		})
 	}
 }
+
+func TestDataOfALoneNodeIsNotTakenForThatOfACluster(t *testing.T) {
+	t.Parallel()
+	b := besideOf(t)
+	b.hasData()
+	b.formed(store.Member{ID: 2, Name: "n2", Peer: b.settings.Advertise})
+	c := b.openOnly(b.settings, b.dir)
+	b.withEngine(c, store.Member{ID: 2, Name: "n2", Peer: b.settings.Advertise, Started: true}).status.ClusterID = 0xbeef
+	err := c.Run(t.Context())
+	want := "is the data directory of another cluster (beef) than that of the node n1 at " + b.n1.settings.Advertise + " (c1), which was founded without it"
+	if config.KindOf(err) != config.Invalid || !strings.Contains(err.Error(), want) {
+		t.Errorf("want %q, got %v", want, err)
+	}
+}

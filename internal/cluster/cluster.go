@@ -210,6 +210,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if parts == nil {
 		return errors.New("the cluster runs before its parts were attached")
 	}
+	if err := c.checkEngine(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
 	var working sync.WaitGroup
 	run := func(work func(context.Context)) { working.Go(func() { work(ctx) }) }
 	run(func(ctx context.Context) { _ = c.keeper.Run(ctx) }) // it only ends with ctx

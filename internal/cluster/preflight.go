@@ -271,6 +271,25 @@ func (c *Cluster) judgeClock(there []probe) error {
 	return config.Errorf(config.Invalid, "start", "", "this machine's clock is %s %s that of the node %s, more than the %s of cluster.max_clock_offset; set it, and keep it with NTP", roundly(worst.offset), direction, worst.id.Name, c.settings.MaxClockOffset)
 }
 
+// checkEngine does what judgeData does for data of which this node remembers no
+// cluster, because it has run alone until now: only the engine knows whose it is.
+func (c *Cluster) checkEngine(ctx context.Context) error {
+	engine, ok := c.engine()
+	if r, _ := c.memory.get(); !ok || r.Cluster != "" {
+		return nil
+	}
+	status, err := engine.EngineStatus(ctx)
+	if err != nil {
+		return nil //nolint:nilerr // it runs elsewhere, or ends: this is not about that
+	}
+	for _, p := range answered(c.probeAll(ctx, c.targets())) {
+		if p.id.Formed && p.id.Cluster != hex(status.ClusterID) {
+			return config.Errorf(config.Invalid, "start", c.options.DataDir, "is the data directory of another cluster (%s) than that of the node %s at %s (%s), which was founded without it. To go on with this data, stop the others and empty their data directories, start this node alone ('--cluster %s=%s'), and let the others join", hex(status.ClusterID), p.id.Name, p.addr, p.id.Cluster, c.settings.Name, c.settings.Advertise)
+		}
+	}
+	return nil
+}
+
 // roundly writes a duration without a sign, and no more exactly than is of use.
 func roundly(d time.Duration) string {
 	d = d.Abs()

@@ -111,8 +111,8 @@ func (s *Settings) validateFiles(refuse func(bad bool, key, text string, args ..
 	refuse(s.KeyFile != "", "cert_file", "is missing; key_file needs it")
 	refuse(s.CAFile != "", "cert_file", "is missing; ca_file needs it")
 	refuse(s.CAKeyFile != "", "cert_file", "is missing; ca_key_file needs it")
-	alone := len(s.Members) < 2
-	refuse(!alone && len(s.Join) == 0, "cert_file", "is missing; nodes that found a cluster together need certificates of one authority: make them with 'setpoint cert init' and 'setpoint cert issue', or found with one node and let the others join")
+	founders := len(s.Members) > 1 && !s.Edge && len(s.Join) == 0
+	refuse(founders, "cert_file", "is missing; nodes that found a cluster together need certificates of one authority: make them with 'setpoint cert init' and 'setpoint cert issue', or found with one node and let the others join")
 }
 
 // parseMembers reads name=host:port.

@@ -203,7 +203,7 @@ func (e *engine) watchOver() {
 func (e *engine) stoppedItself() error {
 	s := e.server.Server
 	if e.removed.Load() || s.IsIDRemoved(uint64(s.MemberID())) {
-		return noAnswer("this node was removed from the cluster; to let it join again, empty its data folder and add it as a new member")
+		return noAnswer("this node was removed from the cluster; to let it join again, empty its data_dir and make a token with 'setpoint cluster add'")
 	}
 	return noAnswer("the engine stopped by itself; its warnings in the log say why")
 }
