@@ -24,6 +24,12 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
+// RunningScenarios lists what can be measured of a server that runs already: all but
+// those that start servers of their own.
+func RunningScenarios() []string {
+	return slices.DeleteFunc(Scenarios(), func(s string) bool { return s == scenarioCluster })
+}
+
 // Scenarios lists what can be measured, in the order in which it is.
 func Scenarios() []string {
 	return []string{scenarioRead, scenarioNotModified, scenarioPublish, scenarioCluster, scenarioWatch, scenarioEtcd}
@@ -96,6 +102,9 @@ func (o *Options) Validate() error {
 		if !slices.Contains(Scenarios(), s) {
 			errs = append(errs, fmt.Errorf("there is no scenario %q; there are: %s", s, strings.Join(Scenarios(), ", ")))
 		}
+	}
+	if o.Server != nil && slices.Contains(o.Scenarios, scenarioCluster) {
+		errs = append(errs, fmt.Errorf("the scenario %s starts three servers of its own; leave it out where a running server is measured", scenarioCluster))
 	}
 	if o.ProfileDir != "" && o.Server != nil && o.Admin == "" {
 		errs = append(errs, errors.New("profiles of a running server come from its admin port; say where that is"))

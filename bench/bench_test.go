@@ -21,7 +21,7 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 	}
 	defer stop()
 	o := options(t)
-	o.Server = node.options()
+	o.Server, o.Scenarios = node.options(), RunningScenarios()
 	o.Rounds, o.Duration = 2, 50*time.Millisecond
 	o.Connections, o.Writers, o.Subscribers, o.Publishes = 4, 4, 10, 3
 	report, err := Run(t.Context(), o)

@@ -100,11 +100,12 @@ func TestDriveEndsWithTheFirstError(t *testing.T) {
 
 func TestRefusesOptionsThatCannotBe(t *testing.T) {
 	for name, change := range map[string]func(*Options){
-		"no scenario":      func(o *Options) { o.Scenarios = nil },
-		"unknown scenario": func(o *Options) { o.Scenarios = []string{"sing"} },
-		"rounds":           func(o *Options) { o.Rounds = 0 },
-		"duration":         func(o *Options) { o.Duration = time.Hour },
-		"subscribers":      func(o *Options) { o.Subscribers = 1 << 30 },
+		"no scenario":                  func(o *Options) { o.Scenarios = nil },
+		"unknown scenario":             func(o *Options) { o.Scenarios = []string{"sing"} },
+		"rounds":                       func(o *Options) { o.Rounds = 0 },
+		"duration":                     func(o *Options) { o.Duration = time.Hour },
+		"subscribers":                  func(o *Options) { o.Subscribers = 1 << 30 },
+		"three nodes of a running one": func(o *Options) { o.Server, o.Scenarios = &client.Options{}, []string{scenarioCluster} },
 	} {
 		o := options(t)
 		change(&o)

@@ -19,9 +19,6 @@ const clusterNodes = 3
 // cluster measures publishing to three nodes, each writer to one of them in
 // turn, beside three members of the engine alone. All share this machine.
 func (r *run) cluster(ctx context.Context) (_ []Result, err error) {
-	if r.Server != nil {
-		return nil, errors.New("it starts three servers of its own; leave it out with --endpoint")
-	}
 	nodes, err := r.startCluster(ctx)
 	if err != nil {
 		return nil, err

@@ -74,7 +74,7 @@ func (s *Store) Promote(ctx context.Context, id uint64) error {
 // one else could take them back.
 func (s *Store) Remove(ctx context.Context, id uint64) error {
 	return s.govern(ctx, "remove a member", func(ctx context.Context) error {
-		if _, err := s.client.MemberRemove(ctx, id); err != nil {
+		if err := s.takeOut(ctx, id); err != nil {
 			return err
 		}
 		if s.engine != nil && uint64(s.engine.server.Server.MemberID()) == id {
@@ -87,6 +87,23 @@ func (s *Store) Remove(ctx context.Context, id uint64) error {
 		}
 		return nil
 	})
+}
+
+// takeOut asks again if there is no answer: a change of members is lost without a
+// word where the leadership moves, or another such change is not through yet.
+func (s *Store) takeOut(ctx context.Context, id uint64) error {
+	for asked := false; ; asked = true {
+		attempt, cancel := context.WithTimeout(ctx, handOverPatience)
+		_, err := s.client.MemberRemove(attempt, id)
+		late := attempt.Err() != nil
+		cancel()
+		switch {
+		case asked && is(err, rpctypes.ErrGRPCMemberNotFound):
+			return nil // it was the answer that was lost
+		case err == nil || !late || ctx.Err() != nil:
+			return err
+		}
+	}
 }
 
 // MoveLeader implements store.Cluster.

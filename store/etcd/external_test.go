@@ -106,7 +106,7 @@ func TestWatchSurvivesTheServersDeath(t *testing.T) {
 	t.Parallel()
 	p := etcdproc.Start(t)
 	c := externalSettings(p)
-	c.RequestTimeout = 200 * time.Millisecond
+	c.RequestTimeout = time.Second
 	s := mustOpen(t, c)
 	defer s.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)

@@ -84,6 +84,9 @@ func (e Env) run(cmd *cobra.Command, o bench.Options) error {
 			return err
 		}
 		o.Server = &connect
+		if !cmd.Flags().Changed("scenario") {
+			o.Scenarios = bench.RunningScenarios()
+		}
 	}
 	report, err := bench.Run(cmd.Context(), o)
 	if err != nil {
