@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/setpointhq/setpoint/client"
 )
 
 func TestSubjectsTakeTurns(t *testing.T) {
