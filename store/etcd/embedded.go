@@ -136,6 +136,7 @@ func (e *engine) start(ctx context.Context, c Settings, peering *store.Peering, 
 	if peering != nil {
 		// Before it is ready: it becomes so by talking with the others.
 		e.port = openPort(peering, e.server.Server, logger)
+		e.watcher.Go(e.unstick)
 	}
 	select {
 	case <-e.server.Server.ReadyNotify():
