@@ -56,14 +56,9 @@ func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certif
 	}
 	answer := &joinAnswer{ClusterToken: c.settings.Token}
 	if who.authority != nil {
-		// Not before: a token that was shown in vain is good for another attempt.
-		if _, err := parts.Redeem(ctx, config.NewSecret(ask.Token), ask.Name, who.key); err != nil {
-			return nil, transient(err)
-		}
-		if answer.Certificate, err = sign(who.authority, ask, from); err != nil {
+		if err := vouch(ctx, parts, who, ask, from, answer); err != nil {
 			return nil, err
 		}
-		answer.CA = string(who.authority.Bundle())
 	}
 	if enroll {
 		if err := addLearner(ctx, engine, ask.Peer); err != nil {
@@ -76,6 +71,20 @@ func (c *Cluster) admit(ctx context.Context, ask *joinRequest, cert *x509.Certif
 	answer.Members = wireMembers(members)
 	c.log.Info("a node was let in", "node", ask.Name, "peer", ask.Peer, "edge", ask.Edge, "again", present)
 	return answer, nil
+}
+
+// vouch redeems a node's token and adds its certificate to the answer. It comes
+// late: a token that was shown in vain is good for another attempt.
+func vouch(ctx context.Context, parts *Parts, who guest, ask *joinRequest, from string, answer *joinAnswer) error {
+	if _, err := parts.Redeem(ctx, config.NewSecret(ask.Token), ask.Name, who.key); err != nil {
+		return transient(err)
+	}
+	var err error
+	if answer.Certificate, err = sign(who.authority, ask, from); err != nil {
+		return err
+	}
+	answer.CA = string(who.authority.Bundle())
+	return nil
 }
 
 // guest is a node that wants to be let in, and has proved that it may.

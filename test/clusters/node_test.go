@@ -88,7 +88,7 @@ func (n *node) ready() {
 
 // ask asks the node as anybody, once; status 0 if it does not answer.
 func (n *node) ask(path string) (status int, body string) {
-	resp, err := n.probe.Get("https://" + n.http + path) //nolint:noctx // the client has a timeout
+	resp, err := n.probe.Get("https://" + n.http + path)
 	if err != nil {
 		return 0, ""
 	}
@@ -187,7 +187,13 @@ func (n *node) refused() string {
 	if err := n.process.Wait(soon); err == nil || strings.Contains(err.Error(), "does not end") {
 		n.house.Errorf("want the start to fail with an exit code that tells of it, got %v", err)
 	}
-	said := n.process.Log()[before:]
+	return n.words(before)
+}
+
+// words is what the node has said from a place in its log on, but for the log.
+func (n *node) words(from int) string {
+	n.house.Helper()
+	said := n.process.Log()[from:]
 	if strings.Contains(said, "goroutine ") {
 		n.house.Errorf("want a clear error alone, got:\n%s", said)
 	}

@@ -37,15 +37,15 @@ func TestStrangersGetNowhere(t *testing.T) {
 		}
 	})
 	requests := map[string]int{
-		"GET /members":                         http.StatusForbidden,
-		"GET /raft/probing":                    http.StatusForbidden,
-		"POST /raft":                           http.StatusForbidden,
-		"GET /raft/stream/message/1":           http.StatusForbidden,
-		"POST /raft/snapshot":                  http.StatusForbidden,
-		"GET /version":                         http.StatusForbidden,
-		"GET /health":                          http.StatusForbidden,
-		"GET /v3/kv/range":                     http.StatusForbidden,
-		"POST /members/promote/1":              http.StatusForbidden,
+		"GET /members":                         http.StatusUnauthorized,
+		"GET /raft/probing":                    http.StatusUnauthorized,
+		"POST /raft":                           http.StatusUnauthorized,
+		"GET /raft/stream/message/1":           http.StatusUnauthorized,
+		"POST /raft/snapshot":                  http.StatusUnauthorized,
+		"GET /version":                         http.StatusUnauthorized,
+		"GET /health":                          http.StatusUnauthorized,
+		"GET /v3/kv/range":                     http.StatusUnauthorized,
+		"POST /members/promote/1":              http.StatusUnauthorized,
 		"GET /node/identity":                   http.StatusForbidden,
 		"GET /node/status":                     http.StatusForbidden,
 		"GET /node/instances":                  http.StatusForbidden,
@@ -53,9 +53,9 @@ func TestStrangersGetNowhere(t *testing.T) {
 		"POST /node/renew":                     http.StatusForbidden,
 		"POST /node/leader":                    http.StatusForbidden,
 		"POST /node/members/n1/remove":         http.StatusForbidden,
-		"GET /node/../members":                 http.StatusForbidden,
-		"GET /node//identity":                  http.StatusForbidden,
-		"GET http://n1/node/authority/../hell": http.StatusForbidden,
+		"GET /node/../members":                 http.StatusTemporaryRedirect,
+		"GET /node//identity":                  http.StatusTemporaryRedirect,
+		"GET http://n1/node/authority/../hell": http.StatusTemporaryRedirect,
 		"GET /node/authority":                  http.StatusOK,
 	}
 	for name, pair := range map[string]*tls.Certificate{
@@ -70,7 +70,7 @@ func TestStrangersGetNowhere(t *testing.T) {
 					}
 					continue
 				}
-				if err != nil || got != want && !(got/100 == 4 && want/100 == 4) && got/100 != 3 {
+				if err != nil || got != want {
 					t.Errorf("%s: want %d, got %d, %v", request, want, got, err)
 				}
 			}
@@ -104,7 +104,7 @@ func talk(t *testing.T, conn net.Conn, text string) string {
 }
 
 func conf(pair *tls.Certificate, protocol string) *tls.Config {
-	c := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12, NextProtos: []string{protocol}} //nolint:gosec // strangers trust everybody
+	c := &tls.Config{InsecureSkipVerify: true, MinVersion: tls.VersionTLS12, NextProtos: []string{protocol}}
 	if pair != nil {
 		// Shown whatever the server says that it accepts.
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil }
