@@ -32,7 +32,8 @@ func rotateCommand() *cobra.Command {
 			"                                        the old one's word for the new: whoever trusts the old one\n" +
 			"                                        takes certificates of the new one too.\n" +
 			"  2. setpoint cert rotate               gives the nodes certificates of the new one. Copy ca.pem,\n" +
-			"                                        NAME.pem and NAME-key.pem to each node.\n" +
+			"                                        NAME.pem and NAME-key.pem to each node, and ca-key.pem to\n" +
+			"                                        those that have it, or nobody can join through them.\n" +
 			"  3. Restart the nodes, one after the other: the engine reads ca.pem at its start only. Issue\n" +
 			"     new certificates for nodes that joined by a token, too: 'setpoint cert issue NAME=HOST'.\n" +
 			"  4. setpoint cert rotate --retire      takes the old one out of ca.pem. Copy ca.pem to each node,\n" +
@@ -132,7 +133,7 @@ func (r *rotation) changeAuthority(cmd *cobra.Command) error {
 
 Next, in this order, at any pace; the cluster goes on meanwhile:
   1. setpoint cert rotate%[3]s
-  2. copy ca.pem, NAME.pem and NAME-key.pem to each node; issue new ones for nodes that joined by a token
+  2. copy ca.pem, NAME.pem and NAME-key.pem to each node, and ca-key.pem to those that have it; issue new ones for nodes that joined by a token
   3. restart the nodes, one after the other
   4. setpoint cert rotate --retire%[3]s, copy ca.pem to each node, and restart them once more, one after the other`,
 		certFile, a.Older()[0].Subject.CommonName, r.arguments())
