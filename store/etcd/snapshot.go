@@ -30,6 +30,7 @@ const beforeSnapshot = 2 * time.Second
 // of what revision a snapshot is, it returns one that the snapshot has at least.
 func (s *Store) Snapshot(ctx context.Context, w io.Writer) (int64, error) {
 	const op = "snapshot"
+	asked := ctx
 	ctx, release, err := s.hold(ctx)
 	if err != nil {
 		return 0, err
@@ -64,6 +65,9 @@ func (s *Store) Snapshot(ctx context.Context, w io.Writer) (int64, error) {
 	o := <-produced
 	if target.err != nil {
 		return 0, &config.Error{Op: op, Kind: config.KindOf(target.err), Err: fmt.Errorf("write the snapshot: %w", target.err)}
+	}
+	if o.err == nil && asked.Err() != nil { // it ended while the last of it was on its way
+		return 0, s.fail(asked, op, asked.Err())
 	}
 	return o.revision, o.err
 }
