@@ -4,13 +4,13 @@ SHELL       := /bin/sh
 .SHELLFLAGS := -eu -c
 .DEFAULT_GOAL := help
 
-VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
-FUZZTIME  ?= 20s
-BENCHARGS ?=
+VERSION        ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+FUZZTIME       ?= 20s
+BENCHARGS      ?=
 FAULTS_ROUNDS  ?= 5
-FAULTS_SECONDS ?= 5
+FAULTS_SECONDS ?= 1
 FAULTS_REPORT  ?=
-RUNARGS   ?=
+RUNARGS        ?=
 
 BINARY     := bin/setpoint
 MAX_BYTES  := 62914560 # 60 MiB, stripped
@@ -24,9 +24,11 @@ GO_STATIC := $(STATIC) go
 # compiled twice. It is the one thing that needs a C compiler. Vet runs in lint.
 GO_TEST   := CGO_ENABLED=1 go test -race -vet=off -timeout=10m
 
-# The packages whose tests drive the built binary, and all others.
-E2E_PKGS   = $(shell go list ./cmd/... ./test/... 2>/dev/null)
-UNIT_PKGS  = $(filter-out $(E2E_PKGS),$(shell go list ./...))
+# The packages whose tests drive the built binary, the one that breaks clusters
+# and wants the machine for itself, and all others.
+FAULT_PKG  = github.com/setpointhq/setpoint/test/fault
+E2E_PKGS   = $(filter-out $(FAULT_PKG),$(shell go list ./cmd/... ./test/... 2>/dev/null))
+UNIT_PKGS  = $(filter-out $(FAULT_PKG) $(E2E_PKGS),$(shell go list ./...))
 
 ##@ Every day
 
@@ -56,7 +58,7 @@ cluster: build ## Build and run three nodes to try a cluster out
 
 .PHONY: test
 test: ## Run everything that CI runs, and sum it up
-	@MAKE="$(MAKE)" tools/stages test-deps lint build current unit e2e
+	@MAKE="$(MAKE)" tools/stages test-deps lint build current unit e2e fault
 
 ##@ The parts of make test
 
@@ -84,6 +86,10 @@ unit: test-deps ## Unit tests, conformance suites and fuzz seeds, under the race
 e2e: test-deps build $(LINTER) ## CLI scripts and end-to-end tests against the built binary
 	SETPOINT_BIN=$(CURDIR)/$(BINARY) GOLANGCI_LINT=$(LINTER) $(GO_TEST) $(E2E_PKGS)
 
+.PHONY: fault
+fault: test-deps build ## One round of faults on a cluster of the built binary, judged
+	SETPOINT_BIN=$(CURDIR)/$(BINARY) $(GO_TEST) $(FAULT_PKG)
+
 ##@ Now and then
 
 .PHONY: fmt
@@ -95,7 +101,7 @@ generate: ## Generate what is generated: references, schemas, code
 	$(GO_STATIC) generate ./...
 
 .PHONY: faults
-faults: test-deps build ## Break a cluster in every way for a while, and sum it up (FAULTS_ROUNDS=5, FAULTS_SECONDS=5, FAULTS_REPORT=FILE)
+faults: test-deps build ## Break a cluster in every way for a while, and sum it up (FAULTS_ROUNDS=5, FAULTS_SECONDS=1, FAULTS_REPORT=FILE)
 	SETPOINT_BIN=$(CURDIR)/$(BINARY) FAULTS_ROUNDS=$(FAULTS_ROUNDS) FAULTS_SECONDS=$(FAULTS_SECONDS) FAULTS_REPORT=$(abspath $(FAULTS_REPORT)) \
 	  go test -count=1 -timeout=3h -v -run 'TestFaults' ./test/fault
 
