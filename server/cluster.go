@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"time"
 
@@ -129,10 +130,16 @@ func (n *node) self(context.Context) config.Node {
 	return self
 }
 
-// url is where clients reach this node, as far as it knows itself.
+// url is where clients reach this node, as far as it knows itself: in a cluster
+// by the name that other nodes know it by.
 func (n *node) url() string {
 	if n.http == nil {
 		return ""
+	}
+	if n.cluster != nil {
+		if host, _, err := net.SplitHostPort(n.cluster.Peering().Advertise); err == nil && host != "" {
+			return n.http.urlFrom(host)
+		}
 	}
 	return n.http.url()
 }

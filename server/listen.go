@@ -189,7 +189,11 @@ func ignoreClosed(err error) error {
 }
 
 // url is where the port is reached from this machine.
-func (p *port) url() string {
+func (p *port) url() string { return p.urlFrom("localhost") }
+
+// urlFrom is where the port is reached by who knows this machine by a name. One
+// that listens at a single address is reached there and nowhere else.
+func (p *port) urlFrom(name string) string {
 	scheme := "http"
 	if p.secure {
 		scheme = "https"
@@ -198,11 +202,12 @@ func (p *port) url() string {
 	if err != nil {
 		return scheme + "://" + p.listener.Addr().String()
 	}
-	if ip := net.ParseIP(host); ip != nil && (ip.IsUnspecified() || ip.IsLoopback()) {
+	switch ip := net.ParseIP(host); {
+	case ip == nil:
+	case ip.IsUnspecified():
+		host = name
+	case ip.IsLoopback() && ip.To4() != nil:
 		host = "localhost"
-		if ip.IsLoopback() && ip.To4() == nil {
-			host = "::1"
-		}
 	}
 	return scheme + "://" + net.JoinHostPort(host, number)
 }
