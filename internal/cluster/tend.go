@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
@@ -56,6 +57,7 @@ func (c *Cluster) serve(ctx context.Context, term store.Term) {
 	care := care{c: c, absent: map[string]time.Time{}, done: map[string]time.Time{}}
 	for {
 		if v, err := c.look(ctx); err == nil {
+			care.tell(v)
 			care.take(ctx, v)
 		}
 		if !pause(ctx, tendPause) {
@@ -70,6 +72,24 @@ type care struct {
 	c      *Cluster
 	absent map[string]time.Time // since when a learner that never ran does not answer, by ID
 	done   map[string]time.Time // when a member was defragmented, by ID
+	told   []string             // problems that the log knows of
+}
+
+// tell has the log know of what is wrong with the cluster, when it comes and when
+// it is over: what the status shows to those who ask.
+func (k *care) tell(v *view) {
+	problems, _ := v.problems()
+	for _, p := range problems {
+		if !slices.Contains(k.told, p) {
+			k.c.log.Warn("the cluster has a problem", "problem", p)
+		}
+	}
+	for _, p := range k.told {
+		if !slices.Contains(problems, p) {
+			k.c.log.Info("a problem of the cluster is over", "problem", p)
+		}
+	}
+	k.told = problems
 }
 
 // take does one thing that needs doing, if any does.

@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -266,5 +268,23 @@ func TestProblemsOfANode(t *testing.T) {
 	off := sight("n3", "3", func(s *seen) { s.offset, s.report.Revision = 30*time.Second, 4 })
 	if got := c.node(off, 9, "n1"); got.Lag != 5 || got.Healthy || got.Problems[0] != "its clock is 30s away from this node's; set it, and keep it with NTP" {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestTheLogKnowsOfProblemsOnce(t *testing.T) {
+	t.Parallel()
+	c, _ := tended(t)
+	var log bytes.Buffer
+	c.log = slog.New(slog.NewTextHandler(&log, nil))
+	k := care{c: c}
+	well := view{members: []seen{sight("n1", "1", this), sight("n2", "2"), sight("n3", "3")}}
+	ill := view{members: []seen{sight("n1", "1", this), sight("n2", "2"), sight("n3", "3", quiet)}}
+	for _, v := range []*view{&well, &ill, &ill, &well, &well} {
+		k.tell(v)
+	}
+	for text, want := range map[string]int{"the cluster has a problem": 1, "a problem of the cluster is over": 1, "2 of 3 voting members answer": 2} {
+		if got := strings.Count(log.String(), text); got != want {
+			t.Errorf("want %q %d times in the log, got %d:\n%s", text, want, got, log.String())
+		}
 	}
 }
