@@ -1,7 +1,6 @@
 package config
 
 import (
-	"iter"
 	"strings"
 	"time"
 )
@@ -161,93 +160,6 @@ type Release struct {
 	Author    string    `json:"author"`
 	Time      time.Time `json:"time"`
 	ChangeSet string    `json:"change_set"`
-}
-
-// Rollout says which release which client gets.
-type Rollout struct {
-	Path Path `json:"path"`
-	// Latest is the highest version ever used; versions only go up.
-	Latest int64 `json:"latest"`
-	// Oldest is the lowest version that may still be kept.
-	Oldest int64 `json:"oldest"`
-	// Stable is what every client gets that no candidate claims; nil before
-	// the first publish.
-	Stable *Release `json:"stable,omitempty"`
-	// Candidates are tried in order; the first that claims a client wins.
-	Candidates []Candidate `json:"candidates,omitempty"`
-	// Deleted configs serve nothing and keep their history.
-	Deleted   bool      `json:"deleted,omitempty"`
-	DeletedAt time.Time `json:"deleted_at,omitzero"`
-	DeletedBy string    `json:"deleted_by,omitempty"`
-}
-
-// Candidate is a release that part of the clients get.
-type Candidate struct {
-	Release  Release  `json:"release"`
-	Strategy Strategy `json:"strategy"`
-}
-
-// StrategyKind names a way to choose the clients of a candidate.
-type StrategyKind string
-
-// StrategyAll sends a release to every client. It is the only one yet; the
-// others extend Strategy and Resolve, nothing else.
-const StrategyAll StrategyKind = "all"
-
-// Strategy says which clients a candidate claims.
-type Strategy struct {
-	Kind StrategyKind `json:"kind"`
-}
-
-// Claims reports whether the strategy chooses the client for the config at path.
-func (s Strategy) Claims(Path, Client) bool { return s.Kind == StrategyAll }
-
-// Resolve picks the release that a client is served: the first candidate that
-// claims it, else the stable one; nil if there is nothing to serve. It is pure
-// and allocates nothing.
-func (r *Rollout) Resolve(c Client) *Release {
-	if r.Deleted {
-		return nil
-	}
-	for i := range r.Candidates {
-		if r.Candidates[i].Strategy.Claims(r.Path, c) {
-			return &r.Candidates[i].Release
-		}
-	}
-	return r.Stable
-}
-
-// Served yields every release that some client may be served.
-func (r *Rollout) Served() iter.Seq[*Release] {
-	return func(yield func(*Release) bool) {
-		if r.Stable != nil && !yield(r.Stable) {
-			return
-		}
-		for i := range r.Candidates {
-			if !yield(&r.Candidates[i].Release) {
-				return
-			}
-		}
-	}
-}
-
-// InUse reports whether some client may be served version v.
-func (r *Rollout) InUse(v int64) bool {
-	for release := range r.Served() {
-		if release.Version == v {
-			return true
-		}
-	}
-	return false
-}
-
-// Client is a running instance as it names itself. It is a claim, used to pick
-// releases, never to grant rights.
-type Client struct {
-	ID      string            `json:"id,omitempty"`
-	Address string            `json:"address,omitempty"`
-	Labels  map[string]string `json:"labels,omitempty"`
-	Slot    string            `json:"slot,omitempty"`
 }
 
 // State is a config with what is released of it: what listings show.
