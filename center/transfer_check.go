@@ -204,6 +204,9 @@ func (m *movedTenant) takeRollout(o config.Rollout) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if len(o.Candidates) > 0 { // nothing here could promote them, or call them off
+		return "", config.Errorf(config.Unsupported, "", "", "a part of the clients is served another release of %s than the others, which this program cannot bring to an end; do that where the tenant comes from, and export it again", o.Path)
+	}
 	c := m.configs[o.Path]
 	if c == nil { // it was purged: what is left is its version counter
 		if len(m.configs) >= maxMovedConfigs {

@@ -228,6 +228,7 @@ func TestAFileThatDoesNotAddUpIsRefused(t *testing.T) {
 		"a content too much":        {func(all []backup.Record) []backup.Record { all[0].Content = []byte("x"); return all }, config.Invalid, "content"},
 		"another release in use":    {edit('o', `"version":3,"format":"json","digest":"`, `"version":3,"format":"json","digest":"0`), config.Invalid, "is served"},
 		"versions without end":      {edit('o', `"latest":3`, `"latest":4000000000000000000`), config.Invalid, "the file holds only 3"},
+		"a release for some":        {edit('o', `"stable":`, `"candidates":[{"release":{"path":"`+path+`","version":1},"strategy":{"kind":"all"}}],"stable":`), config.Unsupported, "a part of the clients"},
 		"a version before all":      {edit('r', `"version":1`, `"version":-1`), config.Invalid, "none of those"},
 		"audit of another tenant":   {edit('a', `"path":"acme"`, `"path":"globex"`), config.Invalid, "another tenant"},
 		"an audit record of none":   {edit('a', `"id":"`, `"id":"","subject":"`), config.Invalid, "audit record"},
