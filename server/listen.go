@@ -14,6 +14,7 @@ import (
 	"golang.org/x/net/netutil"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/inflight"
 )
 
 // port is a listener with the HTTP server on it.
@@ -22,52 +23,7 @@ type port struct {
 	server   *http.Server
 	handler  swappable
 	secure   bool
-	handling inFlight
-}
-
-// inFlight counts the handlers under way, so that the end can wait for them. It
-// costs a request two atomic additions.
-type inFlight struct {
-	count  atomic.Int64
-	closed atomic.Bool
-	idle   chan struct{} // takes a token when the count may have come to zero after closed
-}
-
-func newInFlight() inFlight { return inFlight{idle: make(chan struct{}, 1)} }
-
-// enter reports whether a handler may still begin.
-func (f *inFlight) enter() bool {
-	f.count.Add(1)
-	if !f.closed.Load() {
-		return true
-	}
-	f.leave()
-	return false
-}
-
-func (f *inFlight) leave() {
-	if f.count.Add(-1) == 0 && f.closed.Load() {
-		select {
-		case f.idle <- struct{}{}:
-		default: // one token says it all
-		}
-	}
-}
-
-// wait lets no further handler begin and waits for the others; false if that
-// takes longer than the patience.
-func (f *inFlight) wait(patience time.Duration) bool {
-	f.closed.Store(true)
-	over := time.NewTimer(patience)
-	defer over.Stop()
-	for f.count.Load() > 0 {
-		select {
-		case <-f.idle:
-		case <-over.C:
-			return false
-		}
-	}
-	return true
+	handling *inflight.Counter
 }
 
 // swappable lets a port answer while the rest of the node is still starting.
@@ -77,10 +33,10 @@ func (s *swappable) set(h http.Handler) { s.current.Store(&h) }
 
 // ServeHTTP counts a handler as under way while it runs.
 func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !p.handling.enter() {
+	if !p.handling.Enter() {
 		panic(http.ErrAbortHandler) // the connection is being cut
 	}
-	defer p.handling.leave()
+	defer p.handling.Leave()
 	(*p.handler.current.Load()).ServeHTTP(w, r)
 }
 
@@ -91,7 +47,7 @@ func openHTTP(ctx context.Context, s HTTPSettings, secure bool, log *slog.Logger
 	if err != nil {
 		return nil, err
 	}
-	p := &port{listener: netutil.LimitListener(l, s.MaxConnections), secure: secure, handling: newInFlight()}
+	p := &port{listener: netutil.LimitListener(l, s.MaxConnections), secure: secure, handling: inflight.New()}
 	p.server = &http.Server{
 		Handler: p,
 		// There is no timeout for whole requests and answers, because watches
@@ -113,7 +69,7 @@ func openAdmin(ctx context.Context, s AdminSettings, log *slog.Logger) (*port, e
 		return nil, err
 	}
 	const most = 64 // scrapers and operators
-	p := &port{listener: netutil.LimitListener(l, most), handling: newInFlight()}
+	p := &port{listener: netutil.LimitListener(l, most), handling: inflight.New()}
 	p.server = &http.Server{
 		Handler:           p,
 		ReadHeaderTimeout: 10 * time.Second,
@@ -172,7 +128,7 @@ const handlersPatience = 5 * time.Second
 // close cuts all connections and waits for the handlers.
 func (p *port) close() error {
 	err := errors.Join(p.server.Close(), ignoreClosed(p.listener.Close()))
-	if !p.handling.wait(handlersPatience) {
+	if !p.handling.Wait(handlersPatience) {
 		err = errors.Join(err, errors.New("requests still run though their connections were cut"))
 	}
 	return err

@@ -123,54 +123,6 @@ func (c *callers) strangerLeft(addr string) {
 	delete(c.strangers, addr)
 }
 
-// inFlight counts handlers under way, so that the end can wait for them.
-type inFlight struct {
-	mu     sync.Mutex
-	count  int
-	closed bool
-	idle   chan struct{} // closed when closed and the count is zero
-}
-
-// enter reports whether a handler may still begin.
-func (f *inFlight) enter() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.closed {
-		return false
-	}
-	f.count++
-	return true
-}
-
-func (f *inFlight) leave() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.count--; f.closed && f.count == 0 {
-		close(f.idle)
-	}
-}
-
-// wait lets no further handler begin and waits for the others; false if that
-// takes longer than the patience.
-func (f *inFlight) wait(patience time.Duration) bool {
-	f.mu.Lock()
-	if !f.closed {
-		f.closed = true
-		if f.count == 0 {
-			close(f.idle)
-		}
-	}
-	f.mu.Unlock()
-	over := time.NewTimer(patience)
-	defer over.Stop()
-	select {
-	case <-f.idle:
-		return true
-	case <-over.C:
-		return false
-	}
-}
-
 // refusals counts callers that were turned away and says when to tell: at the
 // first, and then once a minute while there are more.
 type refusals struct {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/inflight"
 	"github.com/setpointhq/setpoint/internal/pki"
 	"github.com/setpointhq/setpoint/store"
 )
@@ -51,7 +52,7 @@ type port struct {
 	life      context.Context // of the callers' handshakes
 	end       context.CancelFunc
 	working   sync.WaitGroup
-	handlers  inFlight
+	handlers  *inflight.Counter
 	admission callers
 }
 
@@ -74,7 +75,7 @@ func bind(ctx context.Context, addr string) (net.Listener, error) {
 // newPort serves on the listener until it is closed, with what conf shows and
 // trusts. own answers under /node/; whoever shows no certificate gets no further.
 func newPort(l net.Listener, conf *tls.Config, own http.Handler, log *slog.Logger) *port {
-	p := &port{listener: l, log: log, own: own, http1: newQueue(l.Addr()), handlers: inFlight{idle: make(chan struct{})}}
+	p := &port{listener: l, log: log, own: own, http1: newQueue(l.Addr()), handlers: inflight.New()}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.server = &http.Server{
 		Handler: p,
@@ -167,10 +168,10 @@ func (p *port) refuse(conn net.Conn, why string) {
 
 // ServeHTTP answers a request over HTTP/1.1.
 func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	if !p.handlers.enter() {
+	if !p.handlers.Enter() {
 		panic(http.ErrAbortHandler) // the connection is being cut
 	}
-	defer p.handlers.leave()
+	defer p.handlers.Leave()
 	_, known := pki.Peer(r.TLS)
 	if !known {
 		w.Header().Set("Connection", "close")
@@ -227,7 +228,7 @@ func (p *port) close() error {
 	}
 	err = errors.Join(ignoreClosed(err), ignoreClosed(p.server.Close()))
 	p.working.Wait()
-	if !p.handlers.wait(closePatience) {
+	if !p.handlers.Wait(closePatience) {
 		err = errors.Join(err, errors.New("requests of other nodes still run though their connections were cut"))
 	}
 	return err

@@ -29,7 +29,7 @@ var targets = []string{
 	"store", "store/memory", "store/storetest",
 	"format", "format/yaml", "format/diff",
 	"validate", "seal", "auth", "auth/basic", "auth/throttle", "audit", "audit/file", "cache", "cache/memory",
-	"internal/record", "internal/view", "internal/disk", "internal/pki", "internal/cluster", "internal/backup", "internal/other",
+	"internal/record", "internal/view", "internal/disk", "internal/inflight", "internal/pki", "internal/cluster", "internal/backup", "internal/other",
 	"center", "protocol", "protocol/rest", "api", "api/gen", "client", "server", "standard",
 	library,
 }
@@ -62,8 +62,9 @@ var layers = []struct {
 	{folder: "internal/record", allows: []string{"config", "auth", "audit"}},
 	{folder: "internal/view", allows: []string{"config", "store", "cache", "internal/record"}},
 	{folder: "internal/disk", allows: []string{library}},
+	{folder: "internal/inflight"},
 	{folder: "internal/pki", allows: []string{"config"}},
-	{folder: "internal/cluster", allows: []string{"config", "plugin", "store", "internal/disk", "internal/pki", library}},
+	{folder: "internal/cluster", allows: []string{"config", "plugin", "store", "internal/disk", "internal/inflight", "internal/pki", library}},
 	{folder: "internal/backup", allows: []string{"config", "store", "internal/record", "internal/disk", library}},
 	{folder: "center", allows: []string{
 		"config", "plugin", "internal/record", "internal/view", "internal/disk", "internal/backup",
@@ -77,7 +78,7 @@ var layers = []struct {
 	{folder: "client", allows: []string{"config"}},
 	{folder: "server", allows: []string{
 		"config", "plugin", "store", "format", "format/diff", "validate", "seal", "auth", "auth/throttle", "audit", "cache",
-		"internal/record", "internal/view", "internal/disk", "internal/pki", "internal/cluster", "internal/backup", "internal/other",
+		"internal/record", "internal/view", "internal/disk", "internal/inflight", "internal/pki", "internal/cluster", "internal/backup", "internal/other",
 		"center", "protocol", "api", "api/gen", library,
 	}},
 	{folder: "standard", allows: []string{
