@@ -257,17 +257,18 @@ func TestPortIsNotHeldUpByCallersThatSayNothing(t *testing.T) {
 		t.Error("want a node served while another caller says nothing")
 	}
 	taken := 0
-	for g.admission.enter("127.0.0.1") {
-		taken++
-	}
+	// The caller before may leave its place a moment after it was served.
+	await(t, "one more is turned away", func() bool {
+		for g.admission.enter("127.0.0.1") {
+			taken++
+		}
+		return !served()
+	})
 	if taken == 0 || taken > maxHalfOpenOfOne {
 		t.Errorf("want room for %d callers of one host, there was some for %d", maxHalfOpenOfOne, taken)
 	}
 	if !g.admission.enter("192.0.2.1") {
 		t.Error("want room for callers of other hosts")
-	}
-	if served() {
-		t.Error("want one more turned away")
 	}
 	await(t, "the log says so", func() bool { return strings.Contains(g.log.String(), "too many callers") })
 	for range taken {
