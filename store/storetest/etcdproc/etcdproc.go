@@ -12,11 +12,13 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -206,21 +208,24 @@ func goTool(tb testing.TB, args ...string) string {
 	return strings.TrimSpace(string(out))
 }
 
-// freePort returns a loopback port that nobody listens on now. etcd must be
-// told its port, so there is a moment in which somebody else could take it.
+// freePort returns a loopback port that nobody listens on now. It lies below those
+// that systems give to outgoing connections: while etcd is down, a client that
+// dials it again and again would otherwise get that very port for itself one day.
 func freePort(tb testing.TB) string {
 	tb.Helper()
+	const lowest, highest, tries = 20_000, 32_000, 100
 	var lc net.ListenConfig
-	l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatalf("find a free port: %v", err)
+	for range tries {
+		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
+		l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:"+port)
+		if err != nil {
+			continue // somebody has it
+		}
+		l.Close()
+		return port
 	}
-	defer l.Close()
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	if err != nil {
-		tb.Fatalf("find a free port: %v", err)
-	}
-	return port
+	tb.Fatalf("no free port from %d to %d was found", lowest, highest)
+	return ""
 }
 
 // healthClient returns an HTTP client with the test's certificates.
