@@ -125,8 +125,12 @@ func (e *engine) start(ctx context.Context, c Settings, peering *store.Peering, 
 	if err != nil {
 		return err
 	}
-	if peering != nil && !peering.Join && !hasData(c.DataDir) {
-		if err := forgotten(ctx, peering); err != nil {
+	if peering != nil && !hasData(c.DataDir) {
+		look := forgotten
+		if peering.Join {
+			look = awaitEntry
+		}
+		if err := look(ctx, peering); err != nil {
 			return errors.Join(err, e.lock.Close())
 		}
 	}

@@ -30,14 +30,6 @@ func (c *cluster) join(n *node, by *node) uint64 {
 		}
 		return err == nil
 	})
-	// The new member asks whichever it likes who is in; one that lags would deny it.
-	for _, other := range c.nodes {
-		if other != n && other.Store != nil {
-			if _, err := other.Members(c.Context()); err != nil {
-				c.Fatal(err)
-			}
-		}
-	}
 	p := c.peering(n, c.members())
 	p.Join = true
 	if err := n.open(p); err != nil {
