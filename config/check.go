@@ -17,7 +17,7 @@ const (
 	MaxRuleDepth  = 8
 	MaxNetworks   = 256 // in one rule
 	MaxSteps      = 100
-	MaxSaltLength = 128 // bytes
+	MaxSaltLength = 512 // bytes, enough for any path
 	MaxInstanceID = 256 // bytes
 	// MaxHold is the longest that a step may last: 30 days.
 	MaxHold Seconds = 30 * 24 * 3600

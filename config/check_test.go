@@ -44,7 +44,7 @@ func TestCheckFindsWhatIsWrong(t *testing.T) {
 			at + "rule: strategy all does not have it, only canary and progressive", at + "salt: strategy all does not have it, only canary and progressive",
 			at + "targets: strategy all does not have it, only targets", at + "slots: strategy all does not have it, only blue-green",
 			at + "steps: strategy all does not have it, only progressive", at + "step: strategy all does not have it, only progressive"}},
-		{"a long salt", []Strategy{{Kind: StrategyCanary, Rule: &Rule{Share: share(1)}, Salt: strings.Repeat("s", 129)}}, []string{at + "salt: want at most 128 bytes without control characters"}},
+		{"a long salt", []Strategy{{Kind: StrategyCanary, Rule: &Rule{Share: share(1)}, Salt: strings.Repeat("s", 513)}}, []string{at + "salt: want at most 512 bytes without control characters"}},
 		{"no rule", []Strategy{{Kind: StrategyCanary}}, []string{at + "rule: a canary without a rule claims nobody; say who is to get the release"}},
 		{"an empty rule", canary(Rule{}), []string{at + "rule: the rule says nothing, so it would claim nobody; to claim everybody use strategy all"}},
 		{"an empty rule inside", canary(Rule{Any: []Rule{{Share: share(1)}, {All: []Rule{}}}}), []string{at + "rule.any[1]: the rule says nothing, so it would claim nobody; to claim everybody use strategy all"}},

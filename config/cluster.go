@@ -87,21 +87,3 @@ type JoinToken struct {
 	// UsedBy is the name of the node that it let in.
 	UsedBy string `json:"used_by,omitempty"`
 }
-
-// Instance is a client that holds a connection to a node.
-type Instance struct {
-	// ID is what it calls itself; empty if it does not say.
-	ID       string            `json:"id,omitempty"`
-	Labels   map[string]string `json:"labels,omitempty"`
-	Address  string            `json:"address"`
-	Agent    string            `json:"agent,omitempty"`
-	User     string            `json:"user"`
-	Protocol string            `json:"protocol"`
-	// Node is the name of the node that it is connected to, and Since when.
-	Node  string    `json:"node"`
-	Since time.Time `json:"since"`
-	// Watches are the paths and patterns that it watches, Sent is the position
-	// that it was last brought to.
-	Watches []string `json:"watches"`
-	Sent    Token    `json:"sent,omitempty"`
-}

@@ -63,7 +63,9 @@ type Env struct {
 	Protected bool `json:"protected"`
 	Closing   bool `json:"closing,omitempty"` // being deleted: nothing new may be made in it
 	// Order is the place in the app's promotion order; lower comes first.
-	Order     int       `json:"order"`
+	Order int `json:"order"`
+	// Freezes are when nothing is released in it.
+	Freezes   []Freeze  `json:"freezes,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy string    `json:"created_by"`
 	Revision  Token     `json:"revision,omitempty"`
@@ -179,6 +181,10 @@ type ChangeSet struct {
 	Comment string    `json:"comment,omitempty"`
 	// Items are the releases made, in the order asked for.
 	Items []ChangeItem `json:"items"`
+	// Launch is what brings the releases out, if not everybody gets them at once.
+	Launch *Launch `json:"launch,omitempty"`
+	// Ended are the ids of the launches that it put an end to.
+	Ended []string `json:"ended,omitempty"`
 	// Revision is where the change set became visible.
 	Revision Token `json:"revision,omitempty"`
 }

@@ -2,6 +2,7 @@ package config
 
 import (
 	"iter"
+	"slices"
 	"time"
 )
 
@@ -15,6 +16,11 @@ type Rollout struct {
 	// Stable is what every client gets that no candidate claims; nil before
 	// the first publish.
 	Stable *Release `json:"stable,omitempty"`
+	// Previous is the version that was stable before; 0 if none was.
+	Previous int64 `json:"previous,omitempty"`
+	// Slot is the one that the stable release is in since the last blue-green
+	// launch; empty means SlotBlue.
+	Slot string `json:"slot,omitempty"`
 	// Candidates are tried in order; the first that claims a client wins.
 	Candidates []Candidate `json:"candidates,omitempty"`
 	// Deleted configs serve nothing and keep their history.
@@ -27,6 +33,10 @@ type Rollout struct {
 type Candidate struct {
 	Release  Release  `json:"release"`
 	Strategy Strategy `json:"strategy"`
+	// Launch is the id of the one that brings it out.
+	Launch string `json:"launch,omitempty"`
+	// Waiting candidates claim nobody: the time of their launch has not come.
+	Waiting bool `json:"waiting,omitempty"`
 }
 
 // Client is a running instance as it names itself. It is a claim, used to pick
@@ -63,14 +73,29 @@ func (r *Rollout) resolve(client Client) *Release {
 // if none does.
 func (r *Rollout) claimant(e *evaluation) int {
 	for i := range r.Candidates {
-		if e.begin(&r.Candidates[i]); r.Candidates[i].Strategy.claims(e) {
+		if c := &r.Candidates[i]; c.claims(e) {
 			return i
 		}
 	}
 	return -1
 }
 
-// Served yields every release that some client may be served.
+func (c *Candidate) claims(e *evaluation) bool {
+	e.begin(c)
+	if c.Waiting {
+		return e.found("", "its time has not come", false)
+	}
+	return c.Strategy.claims(e)
+}
+
+// Launched returns the index of the candidate that a launch brings out; -1 if
+// none of them is its.
+func (r *Rollout) Launched(launch string) int {
+	return slices.IndexFunc(r.Candidates, func(c Candidate) bool { return c.Launch == launch })
+}
+
+// Served yields every release that some client may be served, now or once the
+// time of its launch has come.
 func (r *Rollout) Served() iter.Seq[*Release] {
 	return func(yield func(*Release) bool) {
 		if r.Stable != nil && !yield(r.Stable) {

@@ -9,6 +9,7 @@
 //	c/<tenant>/<app>/<env>/<name>     config metadata
 //	o/<tenant>/<app>/<env>/<name>     rollout: what is released to whom
 //	d/<tenant>/<app>/<env>/<name>     draft
+//	n/<tenant>/<id>                   launch: releases on their way, or how that ended
 //	r/<path of config>/<version>      release, with its content if that is small
 //	b/<path of config>/<version>      the content of a large release
 //	a/<tenant or _>/<complement of id>  audit record, the newest first
@@ -41,6 +42,7 @@ const (
 	Configs  Section = 'c'
 	Rollouts Section = 'o'
 	Drafts   Section = 'd'
+	Launches Section = 'n'
 	Releases Section = 'r'
 	Contents Section = 'b'
 	Audits   Section = 'a'
@@ -72,6 +74,10 @@ func DecodeFormat(value []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// LaunchKey is where a launch lies. Ids begin with the time, so that the keys of a
+// tenant are in the order in which its launches were started.
+func LaunchKey(tenant, id string) string { return Launches.Key(tenant + "/" + id) }
 
 // SystemTenant stands for "no tenant" in audit keys; no tenant can have the name.
 const SystemTenant = "_"

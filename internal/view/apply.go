@@ -182,6 +182,25 @@ func (a *applier) scopeEvent(section record.Section, rest string, ev *store.Even
 		a.work.envs = setScope(a, a.work.envs, config.LevelEnv, rest, ev, func(e config.Env) (*Env, config.Path) {
 			return &Env{e, revision}, e.Path()
 		})
+	case record.Launches:
+		a.launchEvent(rest, ev, revision)
+	}
+}
+
+// launchEvent keeps the launches that have not ended.
+func (a *applier) launchEvent(rest string, ev *store.Event, revision int64) {
+	if ev.Deleted {
+		a.work.launches = a.work.launches.remove(a.edit, rest)
+		return
+	}
+	l, err := record.Decode[config.Launch](ev.Value)
+	switch {
+	case err != nil || l.Tenant+"/"+l.ID != rest:
+		a.unreadable(ev.Key, revision)
+	case l.State.Ended():
+		a.work.launches = a.work.launches.remove(a.edit, rest)
+	default:
+		a.work.launches = a.work.launches.set(a.edit, rest, &Launch{Launch: l, ModRevision: revision}, 0, 1)
 	}
 }
 

@@ -37,7 +37,7 @@ func (v *View) load(ctx context.Context) error {
 	}
 	next := newApplier(v.log, &v.counters.corrupt)
 	next.bound, next.graves = v.applier.bound, v.applier.graves
-	next.work = Snapshot{Revision: page.Revision, loaded: true, floor: page.Revision, dropped: old.dropped, tenants: old.tenants, importing: old.importing, apps: old.apps, envs: old.envs}
+	next.work = Snapshot{Revision: page.Revision, loaded: true, floor: page.Revision, dropped: old.dropped, tenants: old.tenants, importing: old.importing, apps: old.apps, envs: old.envs, launches: old.launches}
 	if !old.loaded {
 		next.work.dropped = page.Revision
 	}
@@ -69,7 +69,7 @@ type loading struct {
 
 	mu     sync.Mutex
 	kept   map[record.Section][]store.Entry // what tails want to see
-	scopes []store.Entry                    // tenants, apps and envs
+	scopes []store.Entry                    // tenants, apps, envs and launches
 }
 
 // read reads all sections that are held in memory, the two large ones at the
@@ -89,7 +89,8 @@ func (l *loading) read(ctx context.Context) ([3][]row, error) {
 	}
 	for _, section := range l.others() {
 		err := l.section(ctx, section, func(e store.Entry) {
-			if section == record.Tenants || section == record.Apps || section == record.Envs {
+			switch section {
+			case record.Tenants, record.Apps, record.Envs, record.Launches:
 				l.scopes = append(l.scopes, e)
 			}
 		})
@@ -103,7 +104,7 @@ func (l *loading) read(ctx context.Context) ([3][]row, error) {
 
 // others are the small sections: those of the tree, and what tails ask for.
 func (l *loading) others() []record.Section {
-	sections := []record.Section{record.Tenants, record.Apps, record.Envs}
+	sections := []record.Section{record.Tenants, record.Apps, record.Envs, record.Launches}
 	for _, s := range [...]record.Section{record.Users, record.Tokens, record.Bindings} {
 		if l.wanted(s) {
 			sections = append(sections, s)
@@ -171,11 +172,12 @@ func (l *loading) tellTails() {
 	}
 }
 
-// loadScopes replaces tenants, apps and envs. One that cannot be read stays as
+// loadScopes replaces tenants, apps, envs and launches. One that cannot be read stays as
 // it was known before.
 func (a *applier) loadScopes(entries []store.Entry) {
 	old := a.work
 	a.work.tenants, a.work.importing, a.work.apps, a.work.envs = tree[*Tenant]{}, tree[*Tenant]{}, tree[*App]{}, tree[*Env]{}
+	a.work.launches = tree[*Launch]{}
 	for _, e := range entries {
 		section, rest := record.Split(e.Key)
 		key := []byte(rest)
@@ -187,6 +189,8 @@ func (a *applier) loadScopes(entries []store.Entry) {
 			a.work.apps = carry(a, old.apps, a.work.apps, key)
 		case record.Envs:
 			a.work.envs = carry(a, old.envs, a.work.envs, key)
+		case record.Launches:
+			a.work.launches = carry(a, old.launches, a.work.launches, key)
 		}
 		a.scopeEvent(section, rest, &store.Event{Entry: e}, e.Revision)
 	}

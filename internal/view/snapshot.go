@@ -23,6 +23,8 @@ type Snapshot struct {
 	tenants tree[*Tenant]
 	apps    tree[*App]
 	envs    tree[*Env]
+	// launches are those that have not ended, by tenant and id.
+	launches tree[*Launch]
 	// importing are the tenants that are being imported. Nothing of them is shown:
 	// their configs lie in the tree concealed, apps and envs are passed over.
 	importing tree[*Tenant]
@@ -57,6 +59,12 @@ type App struct {
 // Env is an env with the revision of its last change.
 type Env struct {
 	config.Env
+	ModRevision int64
+}
+
+// Launch is a launch that has not ended, with the revision of its last change.
+type Launch struct {
+	config.Launch
 	ModRevision int64
 }
 
@@ -158,6 +166,30 @@ func (s *Snapshot) Envs(app config.Path, after string) iter.Seq[*Env] {
 		return func(func(*Env) bool) {}
 	}
 	return s.envs.walk(app.String()+"/", child(app.String(), after), -1)
+}
+
+// Launch finds a launch that has not ended.
+func (s *Snapshot) Launch(tenant, id string) (*Launch, bool) {
+	if s.concealed(tenant) {
+		return nil, false
+	}
+	return s.launches.get([]byte(tenant + "/" + id))
+}
+
+// Launches yields the launches of a tenant that have not ended, the oldest
+// first, or those of all tenants if the name is empty.
+func (s *Snapshot) Launches(tenant string) iter.Seq[*Launch] {
+	prefix := ""
+	if tenant != "" {
+		prefix = tenant + "/"
+	}
+	return func(yield func(*Launch) bool) {
+		for l := range s.launches.walk(prefix, "", -1) {
+			if !s.concealed(l.Tenant) && !yield(l) {
+				return
+			}
+		}
+	}
 }
 
 // below returns what the keys of everything below a path begin with.
