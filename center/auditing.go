@@ -44,7 +44,9 @@ func (c *Center) audited(ctx context.Context, r audit.Record) store.Write {
 	if r.Outcome == "" {
 		r.Outcome = audit.Done
 	}
-	r.Actor = actorOf(ctx)
+	if r.Actor == (audit.Actor{}) {
+		r.Actor = actorOf(ctx)
+	}
 	return store.Write{Key: record.AuditKey(r.Path.Tenant, r.ID), Value: record.Encode(r)}
 }
 

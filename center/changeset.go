@@ -19,6 +19,9 @@ type changeSetBuilder struct {
 	op       string
 	set      config.ChangeSet
 	txn      store.Txn
+	publish  *Publish
+	edits    *edits
+	launch   *launchEdit         // brings the releases out; nil if everybody gets them at once
 	envs     map[config.Path]int // the envs touched, and how many configs are new in each
 	problems []config.Problem
 	err      error
@@ -26,13 +29,13 @@ type changeSetBuilder struct {
 
 // buildChangeSet builds the whole of p, or finds why it is refused.
 func (c *Center) buildChangeSet(ctx context.Context, op string, snap *view.Snapshot, p Publish) (store.Txn, config.ChangeSet, error) {
-	b := changeSetBuilder{center: c, snap: snap, op: op, envs: map[config.Path]int{}}
+	b := changeSetBuilder{center: c, snap: snap, op: op, publish: &p, envs: map[config.Path]int{}}
 	b.begin(ctx, p)
 	for i := range p.Items {
-		b.add(&p.Items[i])
+		b.add(ctx, &p.Items[i])
 	}
 	for _, path := range p.withdraw {
-		b.withdraw(path)
+		b.withdraw(ctx, path)
 	}
 	txn, err := b.finish(ctx)
 	return txn, b.set, err
@@ -45,28 +48,29 @@ func (b *changeSetBuilder) begin(ctx context.Context, p Publish) {
 		Author: author, Time: now, Comment: p.Comment,
 		Items: make([]config.ChangeItem, 0, len(p.Items)),
 	}
+	b.edits = b.center.edit(b.snap, author, now)
+	if p.launches() {
+		b.launch = newLaunch(&b.set, &p)
+	}
 }
 
 // add builds one item. It goes on after malformed content, so that the caller
 // learns of every problem at once, and stops at any other error.
-func (b *changeSetBuilder) add(item *PublishItem) {
+func (b *changeSetBuilder) add(ctx context.Context, item *PublishItem) {
 	if b.err != nil {
 		return
 	}
-	if err := b.addItem(item); err != nil {
+	if err := b.addItem(ctx, item); err != nil {
 		b.err = located(b.op, item.Path.String(), err)
 	}
 }
 
-func (b *changeSetBuilder) addItem(item *PublishItem) error {
-	if err := b.needEnv(item.Path.At(config.LevelEnv)); err != nil {
+func (b *changeSetBuilder) addItem(ctx context.Context, item *PublishItem) error {
+	if err := b.needEnv(ctx, item.Path.At(config.LevelEnv)); err != nil {
 		return err
 	}
-	current, _ := b.snap.Config(item.Path)
-	if current == nil {
-		current = &view.Config{}
-	}
-	rollout := current.Rollout
+	edit := b.edits.look(item.Path)
+	current, rollout := edit.seen, &edit.seen.Rollout
 	if item.ExpectedVersion != nil && *item.ExpectedVersion != rollout.Latest {
 		return &config.Error{Kind: config.Conflict, Current: rollout.Latest,
 			Err: errExpected(*item.ExpectedVersion, rollout.Latest)}
@@ -78,18 +82,22 @@ func (b *changeSetBuilder) addItem(item *PublishItem) error {
 	if !b.check(item, meta.Format) {
 		return nil
 	}
-	if item.SkipUnchanged && !rollout.Deleted && rollout.Stable != nil &&
+	skip := item.SkipUnchanged || b.publish.rollback && len(rollout.Candidates) > 0
+	if skip && !rollout.Deleted && rollout.Stable != nil &&
 		rollout.Stable.Digest == item.digest && rollout.Stable.Format == meta.Format && current.MetaRevision != 0 {
 		b.unchanged(rollout.Stable)
-	} else {
-		b.put(item, meta, rollout, current.RolloutRevision)
+		if b.publish.rollback {
+			b.edits.endAll(item.Path, config.LaunchAborted, "rolled back")
+		}
+	} else if err := b.put(item, meta, edit); err != nil {
+		return err
 	}
 	b.dropDraft(item)
 	return nil
 }
 
 // needEnv makes the transaction conditional on the env as it is now.
-func (b *changeSetBuilder) needEnv(path config.Path) error {
+func (b *changeSetBuilder) needEnv(ctx context.Context, path config.Path) error {
 	if _, known := b.envs[path]; known {
 		return nil
 	}
@@ -101,7 +109,12 @@ func (b *changeSetBuilder) needEnv(path config.Path) error {
 		return errClosing(path)
 	}
 	if env.Protected && b.set.Comment == "" {
-		return config.Errorf(config.Invalid, "", "", "env %s is protected: say why, in a comment", path)
+		return errUncommented(path)
+	}
+	if !b.publish.rollback {
+		if err := b.center.thawed(ctx, b.op, env, b.publish.OverrideFreeze); err != nil {
+			return err
+		}
 	}
 	b.envs[path] = 0
 	b.txn.Conds = append(b.txn.Conds, store.Cond{Key: record.Envs.Key(path.String()), Revision: env.ModRevision})
@@ -170,76 +183,53 @@ func (b *changeSetBuilder) unchanged(r *config.Release) {
 	})
 }
 
-// put adds the release and the rollout that makes it stable.
-func (b *changeSetBuilder) put(item *PublishItem, meta config.Config, rollout config.Rollout, revision int64) {
+// put adds the release and, to the rollout, that it is the stable one or a
+// candidate.
+func (b *changeSetBuilder) put(item *PublishItem, meta config.Config, edit *rolloutEdit) error {
+	if err := b.meet(item.Path, edit); err != nil {
+		return err
+	}
+	next := &b.edits.rollout(item.Path).next
 	release := config.Release{
-		Path: item.Path, Version: rollout.Latest + 1, Format: meta.Format,
+		Path: item.Path, Version: next.Latest + 1, Format: meta.Format,
 		Digest: item.digest, Size: int64(len(item.Content)), Source: item.source,
 		Comment: b.set.Comment, Author: b.set.Author, Time: b.set.Time, ChangeSet: b.set.ID,
 	}
-	next := config.Rollout{
-		Path: item.Path, Latest: release.Version, Stable: &release, Candidates: rollout.Candidates,
+	next.Latest = release.Version
+	if b.launch != nil {
+		b.stage(edit, release)
+	} else {
+		edit.stabilize(&release)
+		next.Deleted, next.DeletedAt, next.DeletedBy = false, config.Rollout{}.DeletedAt, ""
 	}
-	b.retire(&rollout, &next)
 	value, separate := record.EncodeRelease(release, item.Content)
-	key := record.Rollouts.Key(item.Path.String())
-	b.txn.Conds = append(b.txn.Conds, store.Cond{Key: key, Revision: revision})
-	b.txn.Writes = append(b.txn.Writes,
-		store.Write{Key: record.ReleaseKey(item.Path, release.Version), Value: value},
-		store.Write{Key: key, Value: record.Encode(next)})
+	b.txn.Writes = append(b.txn.Writes, store.Write{Key: record.ReleaseKey(item.Path, release.Version), Value: value})
 	if separate != nil {
 		b.txn.Writes = append(b.txn.Writes, store.Write{Key: record.ContentKey(item.Path, release.Version), Value: separate})
 	}
 	b.set.Items = append(b.set.Items, config.ChangeItem{
 		Path: item.Path, Version: release.Version, Format: release.Format, Digest: release.Digest, Size: release.Size,
 	})
-}
-
-// retireAtOnce bounds how many releases one commit drops, for when the number
-// kept is lowered; the next publishes drop the rest.
-const retireAtOnce = 100
-
-// retire drops the releases that fall out of the number kept, and those past it
-// that only the rollout before this one used, in the same commit.
-func (b *changeSetBuilder) retire(before, next *config.Rollout) {
-	next.Oldest = max(before.Oldest, 1)
-	if kept := next.Latest - int64(b.center.limits.KeepReleases) + 1; kept > next.Oldest {
-		next.Oldest = min(kept, next.Oldest+retireAtOnce)
-	}
-	drop := func(v int64) {
-		if !next.InUse(v) {
-			b.txn.Writes = append(b.txn.Writes,
-				store.Write{Key: record.ReleaseKey(next.Path, v), Delete: true},
-				store.Write{Key: record.ContentKey(next.Path, v), Delete: true})
-		}
-	}
-	for v := max(before.Oldest, 1); v < next.Oldest; v++ {
-		drop(v)
-	}
-	for v := range before.Served() {
-		if v.Version < before.Oldest {
-			drop(v.Version)
-		}
-	}
+	return nil
 }
 
 // withdraw adds the deletion of a config that no longer has a place in the env.
-func (b *changeSetBuilder) withdraw(path config.Path) {
+func (b *changeSetBuilder) withdraw(ctx context.Context, path config.Path) {
 	if b.err != nil {
 		return
 	}
-	cfg, err := b.center.changeable(b.snap, path, nil, b.set.Comment)
-	if err != nil {
+	if _, err := b.center.changeable(ctx, b.snap, change{
+		op: b.op, path: path, comment: b.set.Comment, override: b.publish.OverrideFreeze,
+	}); err != nil {
 		b.err = located(b.op, path.String(), err)
 		return
 	}
-	next := cfg.Rollout
-	next.Path = path
-	next.Deleted, next.DeletedBy, next.DeletedAt = true, b.set.Author, b.set.Time
-	key := record.Rollouts.Key(path.String())
-	b.txn.Conds = append(b.txn.Conds, store.Cond{Key: key, Revision: cfg.RolloutRevision})
-	b.txn.Writes = append(b.txn.Writes, store.Write{Key: key, Value: record.Encode(next)})
-	b.set.Items = append(b.set.Items, config.ChangeItem{Path: path, Version: next.Latest, Deleted: true})
+	edit := b.edits.rollout(path)
+	if b.err = located(b.op, path.String(), b.meet(path, edit)); b.err != nil {
+		return
+	}
+	edit.next.Deleted, edit.next.DeletedBy, edit.next.DeletedAt = true, b.set.Author, b.set.Time
+	b.set.Items = append(b.set.Items, config.ChangeItem{Path: path, Version: edit.next.Latest, Deleted: true})
 }
 
 // dropDraft removes the draft that was published, if it still is the same.
@@ -260,9 +250,14 @@ func (b *changeSetBuilder) finish(ctx context.Context) (store.Txn, error) {
 	if b.err != nil {
 		return store.Txn{}, b.err
 	}
-	if len(b.txn.Writes) == 0 {
+	if err := b.begun(); err != nil {
+		return store.Txn{}, located(b.op, b.set.Tenant, err)
+	}
+	if len(b.txn.Writes) == 0 && len(b.edits.ended) == 0 {
 		return store.Txn{}, nil
 	}
+	b.edits.into(&b.txn)
+	b.set.Ended = b.edits.ended
 	made := slices.Clone(b.set.Items)
 	made = slices.DeleteFunc(made, func(i config.ChangeItem) bool { return i.Unchanged })
 	path := config.Path{Tenant: b.set.Tenant}
@@ -270,7 +265,7 @@ func (b *changeSetBuilder) finish(ctx context.Context) (store.Txn, error) {
 		path = b.set.Items[0].Path
 	}
 	b.txn.Writes = append(b.txn.Writes, b.center.audited(ctx, audit.Record{
-		ID: b.set.ID, Time: b.set.Time, Action: b.op, Path: path, Comment: b.set.Comment, Items: made,
+		ID: b.set.ID, Time: b.set.Time, Action: b.op, Path: path, Comment: b.set.Comment, Items: made, Detail: b.detail(),
 	}))
 	return b.txn, nil
 }

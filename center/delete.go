@@ -3,6 +3,7 @@ package center
 import (
 	"context"
 	"strconv"
+	"strings"
 
 	"github.com/setpointhq/setpoint/audit"
 	"github.com/setpointhq/setpoint/auth"
@@ -21,10 +22,13 @@ type DeleteConfig struct {
 	// Purge also removes metadata, draft and every release, for good. Only the
 	// version counter stays, so that no version is ever used twice.
 	Purge bool
+	// OverrideFreeze deletes although the env is frozen; it takes the right to manage it.
+	OverrideFreeze bool
 }
 
 // DeleteConfig withdraws a config. Without Purge its history is kept and
-// UndeleteConfig brings it back.
+// UndeleteConfig brings it back. Its launches are aborted, with all the configs
+// that they hold.
 func (c *Center) DeleteConfig(ctx context.Context, r DeleteConfig) error {
 	const op = "config.delete"
 	verb := auth.Publish
@@ -39,24 +43,27 @@ func (c *Center) DeleteConfig(ctx context.Context, r DeleteConfig) error {
 		return err
 	}
 	_, err = c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
-		cfg, err := c.changeable(snap, r.Path, r.ExpectedVersion, r.Comment)
+		cfg, err := c.changeable(ctx, snap, change{op: op, path: r.Path, expected: r.ExpectedVersion, comment: r.Comment, override: r.OverrideFreeze})
 		if err != nil {
 			return store.Txn{}, err
 		}
 		if cfg.Rollout.Deleted && !r.Purge {
 			return store.Txn{}, errDeleted(r.Path)
 		}
-		next := cfg.Rollout
-		next.Path = r.Path
-		next.Deleted = true
-		next.DeletedBy, next.DeletedAt = c.stamp(id)
-		txn := rolloutTxn(cfg, &next)
+		by, now := c.stamp(id)
+		e := c.edit(snap, by, now)
+		e.endAll(r.Path, config.LaunchAborted, "the config was deleted")
+		edit := e.rollout(r.Path)
+		edit.next.Deleted, edit.next.DeletedBy, edit.next.DeletedAt = true, by, now
+		var txn store.Txn
 		if r.Purge {
-			purge(&txn, cfg, &next)
+			purge(&txn, cfg, edit)
 		}
-		return c.recorded(ctx, txn, &next, audit.Record{
+		return e.recorded(ctx, txn, audit.Record{
 			Action: op, Path: r.Path, Comment: r.Comment,
-			Detail: detail(map[string]string{"purged": purgedText(r.Purge), "before": digestOfStable(cfg)}),
+			Detail: detail(map[string]string{
+				"purged": purgedText(r.Purge), "before": digestOfStable(cfg), "aborted": strings.Join(e.ended, " "),
+			}),
 		}), nil
 	})
 	return err
@@ -71,8 +78,9 @@ func purgedText(purged bool) string {
 
 // purge adds the deletion of everything but the rollout, which keeps the
 // version counter.
-func purge(txn *store.Txn, cfg *view.Config, next *config.Rollout) {
-	path := next.Path
+func purge(txn *store.Txn, cfg *view.Config, edit *rolloutEdit) {
+	next, path := &edit.next, edit.next.Path
+	edit.purged = true
 	drop := func(key string) { txn.Writes = append(txn.Writes, store.Write{Key: key, Delete: true}) }
 	drop(record.Configs.Key(path.String()))
 	drop(record.Drafts.Key(path.String()))
@@ -86,22 +94,23 @@ func purge(txn *store.Txn, cfg *view.Config, next *config.Rollout) {
 			drop(record.ContentKey(path, used.Version))
 		}
 	}
-	next.Stable, next.Candidates, next.Oldest = nil, nil, cfg.Rollout.Latest+1
+	next.Stable, next.Previous, next.Slot, next.Candidates, next.Oldest = nil, 0, "", nil, cfg.Rollout.Latest+1
 	txn.Conds = append(txn.Conds, store.Cond{Key: record.Configs.Key(path.String()), Revision: cfg.MetaRevision})
 }
 
 // UndeleteConfig serves a deleted config again, as it was.
 func (c *Center) UndeleteConfig(ctx context.Context, path config.Path, comment string) (config.State, error) {
 	const op = "config.undelete"
-	if _, err := c.authorize(ctx, op, auth.Publish, path); err != nil {
+	id, err := c.authorize(ctx, op, auth.Publish, path)
+	if err != nil {
 		return config.State{}, err
 	}
 	if err := c.checkComment(op, path.String(), comment); err != nil {
 		return config.State{}, err
 	}
 	var state config.State
-	_, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
-		cfg, err := c.changeable(snap, path, nil, comment)
+	_, err = c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
+		cfg, err := c.changeable(ctx, snap, change{op: op, path: path, comment: comment})
 		if err != nil {
 			return store.Txn{}, err
 		}
@@ -111,49 +120,53 @@ func (c *Center) UndeleteConfig(ctx context.Context, path config.Path, comment s
 		if err := c.checkCount(snap, path.At(config.LevelEnv), 1); err != nil {
 			return store.Txn{}, err
 		}
-		next := cfg.Rollout
-		next.Deleted, next.DeletedBy = false, ""
-		next.DeletedAt = config.Rollout{}.DeletedAt
+		by, now := c.stamp(id)
+		e := c.edit(snap, by, now)
+		next := &e.rollout(path).next
+		next.Deleted, next.DeletedBy, next.DeletedAt = false, "", config.Rollout{}.DeletedAt
 		state = c.showConfig(cfg)
-		state.Rollout = next
-		return c.recorded(ctx, rolloutTxn(cfg, &next), &next, audit.Record{Action: op, Path: path, Comment: comment}), nil
+		state.Rollout = *next
+		return e.recorded(ctx, store.Txn{}, audit.Record{Action: op, Path: path, Comment: comment}), nil
 	})
 	return state, err
 }
 
+// change says what somebody wants to change of a config's rollout.
+type change struct {
+	op       string
+	path     config.Path
+	expected *int64
+	comment  string
+	override bool // of freezes
+}
+
 // changeable finds a config whose rollout may be changed: it is there, in an
-// env that is, at the version that the caller expects.
-func (c *Center) changeable(snap *view.Snapshot, path config.Path, expected *int64, comment string) (*view.Config, error) {
-	cfg, err := configAt(snap, path)
+// env that is and is not frozen, at the version that the caller expects.
+func (c *Center) changeable(ctx context.Context, snap *view.Snapshot, want change) (*view.Config, error) {
+	cfg, err := configAt(snap, want.path)
 	if err != nil {
 		return nil, err
 	}
-	env, ok := snap.Env(path.At(config.LevelEnv))
+	env, ok := snap.Env(want.path.At(config.LevelEnv))
 	switch {
 	case !ok:
-		return nil, errNoConfig(path)
+		return nil, errNoConfig(want.path)
 	case env.Closing:
 		return nil, errClosing(env.Path())
-	case env.Protected && comment == "":
-		return nil, config.Errorf(config.Invalid, "", "", "env %s is protected: say why, in a comment", env.Path())
+	case env.Protected && want.comment == "":
+		return nil, errUncommented(env.Path())
 	}
-	if expected != nil && *expected != cfg.Rollout.Latest {
-		return nil, &config.Error{Kind: config.Conflict, Path: path.String(), Current: cfg.Rollout.Latest,
-			Err: errExpected(*expected, cfg.Rollout.Latest)}
+	if want.expected != nil && *want.expected != cfg.Rollout.Latest {
+		return nil, &config.Error{Kind: config.Conflict, Path: want.path.String(), Current: cfg.Rollout.Latest,
+			Err: errExpected(*want.expected, cfg.Rollout.Latest)}
 	}
-	return cfg, nil
+	return cfg, c.thawed(ctx, want.op, env, want.override)
 }
 
-// rolloutTxn is conditional on the rollout as cfg has it; recorded adds the
-// write, last, when next is complete.
-func rolloutTxn(cfg *view.Config, next *config.Rollout) store.Txn {
-	return store.Txn{Conds: []store.Cond{{Key: record.Rollouts.Key(next.Path.String()), Revision: cfg.RolloutRevision}}}
-}
-
-func (c *Center) recorded(ctx context.Context, txn store.Txn, next *config.Rollout, r audit.Record) store.Txn {
-	txn.Writes = append(txn.Writes,
-		store.Write{Key: record.Rollouts.Key(next.Path.String()), Value: record.Encode(next)},
-		c.audited(ctx, r))
+// recorded completes a transaction with the edits and the audit record.
+func (e *edits) recorded(ctx context.Context, txn store.Txn, r audit.Record) store.Txn {
+	e.into(&txn)
+	txn.Writes = append(txn.Writes, e.center.audited(ctx, r))
 	return txn
 }
 

@@ -38,3 +38,7 @@ func errDeleted(path config.Path) error {
 func errNoRelease(path config.Path) error {
 	return config.Errorf(config.NotFound, "", path.String(), "nothing was released yet")
 }
+
+func errUncommented(env config.Path) error {
+	return config.Errorf(config.Invalid, "", "", "env %s is protected: say why, in a comment", env)
+}

@@ -17,6 +17,7 @@ type Import struct {
 	DryRun  bool // only tell what would happen
 	// Prune deletes the env's configs that no file stands for, in the same change set.
 	Prune bool
+	ReleaseOptions
 }
 
 // ImportFile is one file of a directory or archive.
@@ -65,7 +66,7 @@ func (c *Center) Import(ctx context.Context, r Import) (ImportResult, error) {
 }
 
 func importItems(snap *view.Snapshot, r Import) (Publish, error) {
-	p := Publish{Tenant: r.Env.Tenant, Comment: r.Comment}
+	p := Publish{Tenant: r.Env.Tenant, Comment: r.Comment, ReleaseOptions: r.ReleaseOptions}
 	fileOf := make(map[string]string, len(r.Files))
 	for _, f := range r.Files {
 		file := strings.TrimPrefix(f.File, "./")

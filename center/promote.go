@@ -16,6 +16,7 @@ type Promote struct {
 	Comment  string
 	Backward bool // allow an env that comes earlier in the order of promotion
 	DryRun   bool // only tell what would be released
+	ReleaseOptions
 }
 
 // Promote releases the stable releases of one env in another, as one change
@@ -46,7 +47,7 @@ func (c *Center) Promote(ctx context.Context, p Promote) (config.ChangeSet, erro
 	if len(items) == 0 || p.DryRun {
 		return set, nil
 	}
-	made, err := c.release(ctx, op, Publish{Tenant: p.To.Tenant, Items: items, Comment: p.Comment})
+	made, err := c.release(ctx, op, Publish{Tenant: p.To.Tenant, Items: items, Comment: p.Comment, ReleaseOptions: p.ReleaseOptions})
 	if err == nil {
 		made.Items = append(made.Items, slices.DeleteFunc(set.Items, func(i config.ChangeItem) bool { return !i.Unchanged })...)
 	}

@@ -18,8 +18,10 @@ type Publish struct {
 	Tenant  string
 	Items   []PublishItem
 	Comment string
+	ReleaseOptions
 
 	withdraw []config.Path // configs deleted with the same commit
+	rollback bool          // takes back: ends what is under way, whatever the freezes
 }
 
 // PublishItem is one config of a change set. A config that is not there yet is
@@ -95,7 +97,7 @@ func (c *Center) takeDraft(ctx context.Context, item *PublishItem) error {
 }
 
 // release is the one way in which releases come to be: checks what can be
-// checked without the store, then builds and commits the change set.
+// checked without the state, then builds and commits the change set.
 func (c *Center) release(ctx context.Context, op string, p Publish) (config.ChangeSet, error) {
 	if err := c.checkChangeSet(op, p); err != nil {
 		return config.ChangeSet{}, err
@@ -118,6 +120,9 @@ func (c *Center) release(ctx context.Context, op string, p Publish) (config.Chan
 		return config.ChangeSet{}, err
 	}
 	set.Revision = c.token(revision)
+	if set.Launch != nil {
+		set.Launch.Revision = set.Revision
+	}
 	return set, nil
 }
 
@@ -132,6 +137,9 @@ func (c *Center) checkChangeSet(op string, p Publish) error {
 	}
 	if err := c.checkComment(op, p.Tenant, p.Comment); err != nil {
 		return err
+	}
+	if err := c.checkOptions(&p); err != nil {
+		return located(op, p.Tenant, err)
 	}
 	seen := make(map[config.Path]bool, len(p.Items))
 	var total int64

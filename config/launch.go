@@ -27,6 +27,8 @@ type Launch struct {
 	StartedBy string    `json:"started_by"`
 	// BeginsAt is when a scheduled launch begins.
 	BeginsAt time.Time `json:"begins_at,omitzero"`
+	// BegunAt is when it began; zero of one that has not.
+	BegunAt time.Time `json:"begun_at,omitzero"`
 	// StepAt is since when it claims whom it claims now; zero before it began.
 	StepAt time.Time `json:"step_at,omitzero"`
 	// Held is how long the step had lasted when it was paused.

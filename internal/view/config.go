@@ -148,7 +148,17 @@ func sameServed(a, b *Config) bool {
 // type counts until it is left out here.
 func essence(r config.Rollout) config.Rollout {
 	noTime := config.Rollout{}.DeletedAt
-	r.Latest, r.Oldest, r.DeletedAt, r.DeletedBy = 0, 0, noTime, ""
+	r.Latest, r.Oldest, r.Previous, r.Slot, r.DeletedAt, r.DeletedBy = 0, 0, 0, "", noTime, ""
+	// A candidate that waits claims nobody, and of a plan only the current step
+	// counts: neither who made it nor what is to come serves anybody anything.
+	r.Candidates = slices.DeleteFunc(slices.Clone(r.Candidates), func(c config.Candidate) bool { return c.Waiting })
+	for i := range r.Candidates {
+		c := &r.Candidates[i]
+		if s := &c.Strategy; s.Step >= 0 && s.Step < len(s.Steps) {
+			s.Steps, s.Step = []config.Step{{Share: s.Steps[s.Step].Share}}, 0
+		}
+		c.Launch = ""
+	}
 	return r
 }
 
@@ -157,10 +167,5 @@ func uniform(r *config.Rollout) bool {
 	if r.Deleted {
 		return true
 	}
-	for release := range r.Served() {
-		if release != r.Stable {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(r.Candidates, func(c config.Candidate) bool { return !c.Waiting })
 }
