@@ -93,7 +93,7 @@ func (c *Client) send(ctx context.Context, r request) (*http.Response, error) {
 			return resp, nil
 		}
 		if elsewhere(err) {
-			c.current.CompareAndSwap(at, (at+1)%int64(len(c.endpoints)))
+			c.leave(at)
 		}
 		wait, again := c.again(r, err, try)
 		if !again {
@@ -146,6 +146,12 @@ func (c *Client) attempt(ctx context.Context, r request, endpoint *url.URL, payl
 	}
 	defer resp.Body.Close()
 	return nil, refusal(resp)
+}
+
+// leave has later calls go to the endpoint behind the one with the index, unless
+// they do already.
+func (c *Client) leave(at int64) {
+	c.current.CompareAndSwap(at, (at+1)%int64(len(c.endpoints)))
 }
 
 // elsewhere reports whether another endpoint may fare better.

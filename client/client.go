@@ -2,11 +2,14 @@ package client
 
 import (
 	"fmt"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -28,8 +31,12 @@ type Options struct {
 	// TLS says how the servers prove who they are.
 	TLS TLS
 	// Instance is how this program names itself; rollouts choose by it. Its
-	// Address is not sent.
+	// Address is not sent. An ID is needed by Open alone, which makes one up if
+	// there is none.
 	Instance config.Client
+	// AppVersion is the version of this program, which is sent as the label
+	// "version" unless Instance has one.
+	AppVersion string
 	// UserAgent names the program to the server's audit; "" for "setpoint-go".
 	UserAgent string
 	// Timeout bounds one call, its retries included; 0 for 30 seconds. A watch
@@ -38,7 +45,14 @@ type Options struct {
 	// Heartbeat is the longest silence on a watch before it reconnects; 0 for
 	// 45 seconds. Servers send a heartbeat every 15.
 	Heartbeat time.Duration
+	// Log is told what a Set does by itself: that it lost its servers, started
+	// from its cache, refused a version. It is told no content and no
+	// credentials. If nil, nobody is told.
+	Log *slog.Logger
 }
+
+// versionLabel is, by convention, the label that holds a program's version.
+const versionLabel = "version"
 
 const (
 	defaultTimeout   = 30 * time.Second
@@ -54,6 +68,10 @@ type Client struct {
 	auth      string      // the Authorization header
 	timeout   time.Duration
 	heartbeat time.Duration
+	log       *slog.Logger
+
+	naming sync.Mutex
+	name   string // the instance's id that was made up; "" while none was needed
 }
 
 // New checks the options; it does not connect. Errors are of kind Invalid.
@@ -62,11 +80,11 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	header, err := instanceHeader(o.Instance)
+	header, err := instanceHeader(o.instance())
 	if err != nil {
 		return nil, err
 	}
-	transport, err := newTransport(o.TLS)
+	transport, err := newTransport(o.TLS, len(endpoints) > 1)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +95,9 @@ func New(o Options) (*Client, error) {
 		header:    header,
 		timeout:   orDefault(o.Timeout, defaultTimeout),
 		heartbeat: orDefault(o.Heartbeat, defaultHeartbeat),
+	}
+	if c.log = o.Log; c.log == nil {
+		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.auth = authorization(o)
 	return c, nil
@@ -140,6 +161,20 @@ func authorization(o Options) string {
 	default:
 		return ""
 	}
+}
+
+// instance is who this program is, its version among the labels.
+func (o Options) instance() config.Client {
+	i := o.Instance
+	if _, given := i.Labels[versionLabel]; given || o.AppVersion == "" {
+		return i
+	}
+	i.Labels = maps.Clone(i.Labels)
+	if i.Labels == nil {
+		i.Labels = map[string]string{}
+	}
+	i.Labels[versionLabel] = o.AppVersion
+	return i
 }
 
 func instanceHeader(i config.Client) (http.Header, error) {

@@ -25,6 +25,7 @@ type sseReader struct {
 	begun  bool
 
 	lastID string        // of the stream so far
+	hasID  bool          // the last event said its own
 	retry  time.Duration // the server's wish for a reconnect; 0 if it has none
 }
 
@@ -36,10 +37,10 @@ func newSSEReader(r io.Reader, most int) *sseReader {
 // stream is dropped; the error is then io.EOF.
 func (s *sseReader) next() (message, error) {
 	var (
-		event, id string
-		data      strings.Builder
-		hasData   bool
-		size      int
+		event, id      string
+		data           strings.Builder
+		hasData, hasID bool
+		size           int
 	)
 	id = s.lastID
 	for {
@@ -51,9 +52,10 @@ func (s *sseReader) next() (message, error) {
 		if line == "" {
 			s.lastID = id
 			if hasData {
+				s.hasID = hasID
 				return message{event: orDefault(event, "message"), data: data.String()}, nil
 			}
-			event, size = "", 0
+			event, size, hasID = "", 0, false
 			continue
 		}
 		field, value, _ := strings.Cut(line, ":")
@@ -69,7 +71,7 @@ func (s *sseReader) next() (message, error) {
 			data.WriteString(value)
 		case "id":
 			if !strings.ContainsRune(value, 0) {
-				id = value
+				id, hasID = value, true
 			}
 		case "retry":
 			s.setRetry(value)

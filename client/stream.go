@@ -20,6 +20,7 @@ type stream struct {
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	idle   time.Duration
+	at     int64 // the endpoint's index
 }
 
 // open sends a request whose answer is a stream. first bounds the wait for the
@@ -28,14 +29,17 @@ func (c *Client) open(ctx context.Context, r request, first, idle time.Duration)
 	ctx, cancel := context.WithCancelCause(ctx)
 	s := &stream{ctx: ctx, cancel: cancel, idle: idle}
 	s.timer = time.AfterFunc(first, func() { cancel(errSilent) })
+	at := c.current.Load()
 	resp, err := c.send(ctx, r) //nolint:bodyclose // stream.close does
 	if err != nil {
 		s.timer.Stop()
-		err = s.explain(err)
+		if err = s.explain(err); errors.Is(err, errSilent) {
+			c.leave(at)
+		}
 		cancel(nil)
 		return nil, err
 	}
-	s.Response = resp
+	s.Response, s.at = resp, c.current.Load()
 	s.timer.Reset(idle)
 	return s, nil
 }

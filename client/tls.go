@@ -67,17 +67,23 @@ func parseFingerprint(s string) ([]byte, error) {
 	return sum, nil
 }
 
-func newTransport(t TLS) (*http.Transport, error) {
+// newTransport makes a transport. If there is another endpoint to turn to, one
+// that does not answer at all is given up sooner.
+func newTransport(t TLS, others bool) (*http.Transport, error) {
 	conf, err := t.Config()
 	if err != nil {
 		return nil, err
 	}
+	reach := 10 * time.Second
+	if others {
+		reach = 3 * time.Second // a first packet that was lost is sent again after one
+	}
 	const perHost = 32 // enough for a busy program over HTTP/1.1; HTTP/2 needs one
 	return &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:         (&net.Dialer{Timeout: reach, KeepAlive: 15 * time.Second}).DialContext,
 		TLSClientConfig:     conf,
-		TLSHandshakeTimeout: 10 * time.Second,
+		TLSHandshakeTimeout: reach,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: perHost,
 		IdleConnTimeout:     90 * time.Second,

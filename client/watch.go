@@ -42,6 +42,9 @@ type Event struct {
 	Reset bool
 	// Current says that everything up to Revision has been delivered.
 	Current bool
+	// Partial says that the revision is not complete yet: who needs whole states
+	// waits for the next Event that is not. After it one cannot resume.
+	Partial bool
 	Changes []Change
 }
 
@@ -107,25 +110,16 @@ type watcher struct {
 
 // again says how long to wait after a connection ended with err.
 func (w *watcher) again(err error) (time.Duration, bool) {
-	switch config.KindOf(err) {
-	case config.Compacted:
-		if w.after == "" {
-			return 0, false
-		}
+	switch {
+	case config.KindOf(err) == config.Compacted && w.after != "":
 		w.after, w.reset = "", true
 		return 0, true
-	case config.Unavailable, config.Timeout, config.Throttled, config.Exhausted, config.Internal, config.Canceled:
+	case passing(err):
 		wait := max(backoff(w.tries), w.hint)
 		w.tries++
-		var refused *Refusal
-		if errors.As(err, &refused) {
-			// Jitter on top: all who were told the same time must not come at once.
-			wait = max(wait, refused.RetryAfter+backoff(0))
-		}
-		return wait, true
-	default:
-		return 0, false
+		return laterThan(err, wait), true
 	}
+	return 0, false
 }
 
 func (w *watcher) connect(ctx context.Context, yield func(Event, error) bool) error {
@@ -134,6 +128,17 @@ func (w *watcher) connect(ctx context.Context, yield func(Event, error) bool) er
 		return err
 	}
 	defer s.close()
+	if err := w.read(s, yield); err != nil {
+		if elsewhere(err) {
+			w.c.leave(s.at) // whatever it has: another endpoint has not
+		}
+		return err
+	}
+	return nil
+}
+
+// read yields what a stream brings until it ends, which is always an error.
+func (w *watcher) read(s *stream, yield func(Event, error) bool) error {
 	w.tellStale(0)
 	if kind, _, _ := mime.ParseMediaType(s.Header.Get("Content-Type")); kind != "text/event-stream" {
 		return config.Errorf(config.Unsupported, "watch", "", "the server, or a proxy before it, answered with %q instead of a stream of events", kind)
@@ -149,11 +154,11 @@ func (w *watcher) connect(ctx context.Context, yield func(Event, error) bool) er
 		if err != nil {
 			return err
 		}
-		if err := w.deliver(m, yield); err != nil {
-			return err
-		}
 		// Only an id says where to resume: an event without one is a part of
 		// something that is not complete yet.
+		if err := w.deliver(m, !events.hasID, yield); err != nil {
+			return err
+		}
 		w.after = config.Token(events.lastID)
 	}
 }
@@ -171,7 +176,7 @@ func (w *watcher) request() request {
 }
 
 // deliver decodes one event and yields it.
-func (w *watcher) deliver(m message, yield func(Event, error) bool) error {
+func (w *watcher) deliver(m message, partial bool, yield func(Event, error) bool) error {
 	switch m.event {
 	case "changes", "current":
 	case "stale":
@@ -200,6 +205,7 @@ func (w *watcher) deliver(m message, yield func(Event, error) bool) error {
 	}
 	event.Current = event.Current || m.event == "current"
 	event.Reset = event.Reset || w.reset
+	event.Partial = partial && !event.Current
 	w.reset, w.tries = false, 0
 	if !yield(event, nil) {
 		return errStopped

@@ -57,7 +57,7 @@ func TestWatch(t *testing.T) {
 			{Path: x, Version: 1, Content: []byte("é")}, {Path: y, Deleted: true}, {Path: z, Version: 2, Content: []byte{0xff}},
 		}},
 		{Revision: "r1", Current: true},
-		{Revision: "r2"},
+		{Revision: "r2", Partial: true},
 		{Revision: "r9", Current: true, Reset: true},
 	}
 	var got []client.Event
