@@ -193,3 +193,6 @@ func path(t testing.TB, s string) config.Path {
 }
 
 func ptr[T any](v T) *T { return &v }
+
+// at returns a time some hours from now.
+func (n *node) at(hours int) time.Time { return time.Now().Add(time.Duration(hours) * time.Hour) }

@@ -2,7 +2,6 @@ package center
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 
@@ -178,8 +177,8 @@ func errNoLaunch(r LaunchRef) error {
 // loadLaunch reads a launch from the store.
 func (c *Center) loadLaunch(ctx context.Context, tenant, id string) (config.Launch, int64, error) {
 	missing := errNoLaunch(LaunchRef{Tenant: tenant, ID: id})
-	if there, err := c.shows(ctx, config.Path{Tenant: tenant}); err != nil || !there || strings.Contains(id, "/") || id == "" {
-		return config.Launch{}, 0, errors.Join(err, missing)
+	if _, shown := c.view.Snapshot().Tenant(tenant); !shown || strings.Contains(id, "/") || id == "" {
+		return config.Launch{}, 0, missing
 	}
 	page, err := c.store.Range(ctx, store.Query{Key: record.LaunchKey(tenant, id)})
 	if err != nil {
