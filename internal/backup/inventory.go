@@ -18,6 +18,7 @@ type Inventory struct {
 	Envs         int `json:"envs"`
 	Configs      int `json:"configs"`
 	Drafts       int `json:"drafts"`
+	Launches     int `json:"launches"` // those that have ended, too
 	Releases     int `json:"releases"`
 	AuditRecords int `json:"audit_records"`
 	Users        int `json:"users"`
@@ -83,8 +84,9 @@ func (v *Inventory) Newer() bool { return v.Layout > record.Format }
 func (v *Inventory) counter(s record.Section) *int {
 	return map[record.Section]*int{
 		record.Tenants: &v.Tenants, record.Apps: &v.Apps, record.Envs: &v.Envs,
-		record.Configs: &v.Configs, record.Drafts: &v.Drafts, record.Audits: &v.AuditRecords,
-		record.Users: &v.Users, record.Tokens: &v.Tokens, record.Bindings: &v.Bindings,
+		record.Configs: &v.Configs, record.Drafts: &v.Drafts, record.Launches: &v.Launches,
+		record.Audits: &v.AuditRecords,
+		record.Users:  &v.Users, record.Tokens: &v.Tokens, record.Bindings: &v.Bindings,
 	}[s]
 }
 

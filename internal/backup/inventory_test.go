@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/internal/record"
@@ -40,6 +41,17 @@ func TestAnInventoryRemembersOnlyTheFirstFindings(t *testing.T) {
 	}
 	if v.Unreadable != 3*mostFindings || len(v.Findings) != mostFindings {
 		t.Errorf("want all counted and some remembered, got %d and %d", v.Unreadable, len(v.Findings))
+	}
+}
+
+func TestAnInventoryCountsLaunches(t *testing.T) {
+	at := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
+	launch := config.Launch{ID: "00ff", Tenant: "acme", State: config.LaunchPromoted, StartedAt: at}
+	var v Inventory
+	v.Take(store.Entry{Key: record.LaunchKey("acme", "00ff"), Value: record.Encode(launch)})
+	v.Take(store.Entry{Key: record.LaunchKey("globex", "00ff"), Value: record.Encode(launch)})
+	if v.Launches != 1 || v.Unreadable != 1 || !v.Newest.Equal(at) || v.Findings[0].Key != "n/globex/00ff" {
+		t.Errorf("want one counted, and the one found that lies with another tenant, got %+v", v)
 	}
 }
 

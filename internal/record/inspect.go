@@ -91,6 +91,9 @@ func noun(section Section, value []byte) (name string, at time.Time, err error) 
 	case Rollouts:
 		o, err := Decode[config.Rollout](value)
 		return o.Path.String(), changed(o), err
+	case Launches:
+		l, err := Decode[config.Launch](value)
+		return l.Tenant + "/" + l.ID, moved(l), err
 	case Drafts:
 		d, err := DecodeDraft(value)
 		return d.Path.String(), d.SavedAt, err
@@ -118,6 +121,15 @@ func changed(o config.Rollout) time.Time {
 		if r.Time.After(latest) {
 			latest = r.Time
 		}
+	}
+	return latest
+}
+
+// moved returns when something last happened to a launch.
+func moved(l config.Launch) time.Time {
+	latest := l.StartedAt
+	if n := len(l.Events); n > 0 && l.Events[n-1].At.After(latest) {
+		latest = l.Events[n-1].At
 	}
 	return latest
 }

@@ -20,6 +20,7 @@ func entries() map[string][]byte {
 	apart := release
 	apart.Version, apart.Digest, apart.Size = 2, digest(large), int64(len(large))
 	outer, separate := EncodeRelease(apart, large)
+	launch := config.Launch{ID: "00ff", Tenant: "acme", StartedAt: made.Add(-time.Hour), Events: []config.LaunchEvent{{At: made.Add(-time.Hour)}, {At: made}}}
 	checkpoint := audit.Checkpoint{Sequence: 7, SealedAt: made}
 	checkpoint.Hash = checkpoint.Sum()
 	return map[string][]byte{
@@ -29,6 +30,7 @@ func entries() map[string][]byte {
 		"c/acme/shop/dev/app.json": Encode(config.Config{Path: path, UpdatedAt: made}),
 		"o/acme/shop/dev/app.json": Encode(config.Rollout{Path: path, Stable: &release}),
 		"d/acme/shop/dev/app.json": EncodeDraft(config.Draft{Path: path, SavedAt: made, Content: content}),
+		LaunchKey("acme", "00ff"):  Encode(launch),
 		ReleaseKey(path, 1):        inline,
 		ReleaseKey(path, 2):        outer,
 		ContentKey(path, 2):        separate,

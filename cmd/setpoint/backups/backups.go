@@ -209,7 +209,7 @@ func (o *opened) table(out io.Writer) {
 	for _, row := range [][2]any{
 		{"INSTALLATION", o.Installation}, {"MADE", o.Created.Local().Format(time.DateTime)}, {"BY", "Setpoint " + o.Version},
 		{"REVISION", o.Revision}, {"SIZE", o.Size}, {"TENANTS", v.Tenants}, {"APPS", v.Apps}, {"ENVS", v.Envs},
-		{"CONFIGS", v.Configs}, {"DRAFTS", v.Drafts}, {"RELEASES", v.Releases}, {"AUDIT RECORDS", v.AuditRecords},
+		{"CONFIGS", v.Configs}, {"DRAFTS", v.Drafts}, {"LAUNCHES", v.Launches}, {"RELEASES", v.Releases}, {"AUDIT RECORDS", v.AuditRecords},
 		{"USERS", v.Users}, {"TOKENS", v.Tokens}, {"BINDINGS", v.Bindings}, {"NEWEST RECORD", v.Newest.Local().Format(time.DateTime)},
 		{"UNREADABLE", v.Unreadable},
 	} {
