@@ -193,6 +193,9 @@ func (c *Center) CreateEnv(ctx context.Context, e config.Env) (config.Env, error
 	if e.Kind == "" {
 		e.Kind = config.EnvKind(e.Name)
 	}
+	if e.Freezes, err = checkFreezes(e.Path(), e.Freezes); err != nil {
+		return e, located(op, "", err)
+	}
 	e.CreatedBy, e.CreatedAt = c.stamp(id)
 	e.Revision, e.Closing = "", false
 	asked := e.Order
@@ -224,7 +227,9 @@ type EnvPatch struct {
 	Description *string
 	Protected   *bool
 	Order       *int
-	Expected    config.Token
+	// Freezes are all that it is to have; FreezeEnv and UnfreezeEnv change one.
+	Freezes  *[]config.Freeze
+	Expected config.Token
 }
 
 // UpdateEnv changes an env's properties.
@@ -238,10 +243,20 @@ func (c *Center) UpdateEnv(ctx context.Context, p EnvPatch) (config.Env, error) 
 			return config.Env{}, located(op, p.Path.String(), err)
 		}
 	}
+	var freezes []config.Freeze
+	if p.Freezes != nil {
+		var err error
+		if freezes, err = checkFreezes(p.Path, *p.Freezes); err != nil {
+			return config.Env{}, located(op, "", err)
+		}
+	}
 	var next config.Env
 	revision, err := c.updateScope(ctx, op, p.Path, deref(p.Description), p.Expected, func(snap *view.Snapshot) any {
 		old, _ := snap.Env(p.Path)
 		next = old.Env
+		if p.Freezes != nil {
+			next.Freezes = freezes
+		}
 		set(&next.Kind, p.Kind)
 		set(&next.Description, p.Description)
 		set(&next.Protected, p.Protected)

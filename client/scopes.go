@@ -24,12 +24,14 @@ func (c *Client) CreateTenant(ctx context.Context, t config.Tenant) (config.Tena
 }
 
 // ScopePatch changes a tenant, an app or an env. What is nil stays as it is;
-// Kind, Protected and Order are an env's alone.
+// Kind, Protected, Order and Freezes are an env's alone.
 type ScopePatch struct {
 	Description *string         `json:"description,omitempty"`
 	Kind        *config.EnvKind `json:"kind,omitempty"`
 	Protected   *bool           `json:"protected,omitempty"`
 	Order       *int            `json:"order,omitempty"`
+	// Freezes are all that it is to have; FreezeEnv and UnfreezeEnv change one.
+	Freezes *[]config.Freeze `json:"freezes,omitempty"`
 	// Expected makes the change conditional on the revision that was seen.
 	Expected config.Token `json:"-"`
 }
@@ -86,7 +88,7 @@ func (c *Client) CreateEnv(ctx context.Context, e config.Env) (config.Env, error
 	if err := e.Path().Require(config.LevelEnv); err != nil {
 		return config.Env{}, err
 	}
-	in := newScope{Name: e.Name, Description: e.Description, Kind: e.Kind, Protected: e.Protected, Order: e.Order}
+	in := newScope{Name: e.Name, Description: e.Description, Kind: e.Kind, Protected: e.Protected, Order: e.Order, Freezes: e.Freezes}
 	return post[config.Env](ctx, c, at(e.Path().Parent(), "envs"), in)
 }
 
@@ -111,11 +113,12 @@ func (c *Client) DeleteScope(ctx context.Context, scope config.Path, expected co
 }
 
 type newScope struct {
-	Name        string         `json:"name"`
-	Description string         `json:"description,omitempty"`
-	Kind        config.EnvKind `json:"kind,omitempty"`
-	Protected   bool           `json:"protected,omitempty"`
-	Order       int            `json:"order,omitempty"`
+	Name        string          `json:"name"`
+	Description string          `json:"description,omitempty"`
+	Kind        config.EnvKind  `json:"kind,omitempty"`
+	Protected   bool            `json:"protected,omitempty"`
+	Order       int             `json:"order,omitempty"`
+	Freezes     []config.Freeze `json:"freezes,omitempty"`
 }
 
 // The four shapes that most calls have.

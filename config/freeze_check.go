@@ -37,6 +37,16 @@ func CheckFreezes(freezes []Freeze) []Problem {
 // with every problem, nil if there is none.
 func ValidateFreezes(env string, freezes []Freeze) error { return invalid(env, CheckFreezes(freezes)) }
 
+// Check finds everything that is wrong with the freeze, seen alone.
+func (f *Freeze) Check() []Problem {
+	var c checker
+	c.freeze(f)
+	return c.problems
+}
+
+// Validate is to Freeze.Check what ValidateFreezes is to CheckFreezes.
+func (f *Freeze) Validate() error { return invalid("", f.Check()) }
+
 func (c *checker) freeze(f *Freeze) {
 	if !isLabel(f.Name) {
 		c.fail("name", "%q: use 1 to %d lower-case letters, digits or '-', not beginning or ending with '-'", clip(f.Name), maxLabelLength)

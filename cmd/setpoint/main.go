@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	_ "time/tzdata" // freezes name time zones, which a small image has none of
 
 	"github.com/spf13/cobra"
 

@@ -45,7 +45,7 @@ const (
 // Routes lists everything that the protocol serves below /v1.
 func Routes() []Route {
 	return slices.Concat(
-		dataRoutes(), scopeRoutes(), configRoutes(), draftRoutes(), publishRoutes(),
+		dataRoutes(), scopeRoutes(), freezeRoutes(), configRoutes(), draftRoutes(), publishRoutes(),
 		historyRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), auditRoutes(), clusterRoutes(), backupRoutes(), tenantRoutes(),
 	)
 }

@@ -27,6 +27,7 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		"create-tenant": `{"name":"n"}`, "update-tenant": `{"description":"d"}`,
 		"create-app": `{"name":"n"}`, "update-app": `{"description":"d"}`,
 		"create-env": `{"name":"n"}`, "update-env": `{"description":"d"}`,
+		"freeze-env": `{"to":"2099-01-01T00:00:00Z"}`,
 		"create-config": `{"name":"n.yaml"}`, "update-config": `{"description":"d"}`, "undelete-config": `{}`,
 		"save-draft": `{"content":"a: 1"}`, "validate-content": `{"content":"a: 1"}`,
 		"publish-config":     `{"content":"a: 1"}`,
@@ -57,8 +58,8 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 const emptyZip = "PK\x05\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 var (
-	present = map[string]string{"tenant": "acme", "app": "shop", "env": "prod", "name": "app.yaml", "version": "1", "id": "abcdefgh"}
-	absent  = map[string]string{"tenant": "ghost1", "app": "ghost2", "env": "ghost3", "name": "ghost.yaml", "version": "9", "id": "ghost"}
+	present = map[string]string{"tenant": "acme", "app": "shop", "env": "prod", "name": "app.yaml", "version": "1", "id": "abcdefgh", "freeze": "year-end"}
+	absent  = map[string]string{"tenant": "ghost1", "app": "ghost2", "env": "ghost3", "name": "ghost.yaml", "version": "9", "id": "ghost", "freeze": "ghost"}
 )
 
 func TestRoutesAreUnique(t *testing.T) {

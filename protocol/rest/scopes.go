@@ -160,16 +160,17 @@ func (a *api) listEnvs(ctx context.Context, in *AppPath) (*answered[config.Page[
 func (a *api) createEnv(ctx context.Context, in *struct {
 	AppPath
 	Body struct {
-		Name        string         `json:"name" doc:"lower-case letters, digits and '-'" example:"prod"`
-		Kind        config.EnvKind `json:"kind,omitempty" doc:"dev, test, prod or a word like them; left out, the name" example:"prod"`
-		Description string         `json:"description,omitempty"`
-		Protected   bool           `json:"protected,omitempty" doc:"refuse deletion, and want a comment on every publish"`
-		Order       int            `json:"order,omitempty" doc:"the place in the order of promotion, lower comes first; left out, behind the last"`
+		Name        string          `json:"name" doc:"lower-case letters, digits and '-'" example:"prod"`
+		Kind        config.EnvKind  `json:"kind,omitempty" doc:"dev, test, prod or a word like them; left out, the name" example:"prod"`
+		Description string          `json:"description,omitempty"`
+		Protected   bool            `json:"protected,omitempty" doc:"refuse deletion, and want a comment on every publish"`
+		Order       int             `json:"order,omitempty" doc:"the place in the order of promotion, lower comes first; left out, behind the last"`
+		Freezes     []config.Freeze `json:"freezes,omitempty" doc:"when nothing is released in it"`
 	}
 }) (*tagged[config.Env], error) {
 	e, err := a.center.CreateEnv(ctx, config.Env{
 		Tenant: in.Tenant, App: in.App, Name: in.Body.Name, Kind: in.Body.Kind,
-		Description: in.Body.Description, Protected: in.Body.Protected, Order: in.Body.Order,
+		Description: in.Body.Description, Protected: in.Body.Protected, Order: in.Body.Order, Freezes: in.Body.Freezes,
 	})
 	return tag(e, e.Revision, err)
 }
@@ -183,10 +184,11 @@ func (a *api) updateEnv(ctx context.Context, in *struct {
 	EnvPath
 	Condition
 	Body struct {
-		Kind        *config.EnvKind `json:"kind,omitempty"`
-		Description *string         `json:"description,omitempty"`
-		Protected   *bool           `json:"protected,omitempty"`
-		Order       *int            `json:"order,omitempty"`
+		Kind        *config.EnvKind  `json:"kind,omitempty"`
+		Description *string          `json:"description,omitempty"`
+		Protected   *bool            `json:"protected,omitempty"`
+		Order       *int             `json:"order,omitempty"`
+		Freezes     *[]config.Freeze `json:"freezes,omitempty" doc:"all that it is to have; to add or drop one, use its own route"`
 	}
 }) (*tagged[config.Env], error) {
 	expected, err := in.token()
@@ -195,7 +197,7 @@ func (a *api) updateEnv(ctx context.Context, in *struct {
 	}
 	e, err := a.center.UpdateEnv(ctx, center.EnvPatch{
 		Path: in.path(), Kind: in.Body.Kind, Description: in.Body.Description,
-		Protected: in.Body.Protected, Order: in.Body.Order, Expected: expected,
+		Protected: in.Body.Protected, Order: in.Body.Order, Freezes: in.Body.Freezes, Expected: expected,
 	})
 	return tag(e, e.Revision, err)
 }

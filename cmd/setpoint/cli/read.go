@@ -146,9 +146,11 @@ func (a *app) lsEnvs(ctx context.Context, c *client.Client, app config.Path) err
 	if err != nil {
 		return err
 	}
-	t := table{header: []string{"ENV", "KIND", "PROTECTED", "ORDER", "DESCRIPTION"}}
+	t := table{header: []string{"ENV", "KIND", "PROTECTED", "FROZEN", "ORDER", "DESCRIPTION"}}
+	now := time.Now()
 	for _, v := range all {
-		t.add(v.Path().String(), string(v.Kind), yesNo(v.Protected), strconv.Itoa(v.Order), v.Description)
+		_, _, frozen := v.Frozen(now)
+		t.add(v.Path().String(), string(v.Kind), yesNo(v.Protected), yesNo(frozen), strconv.Itoa(v.Order), v.Description)
 	}
 	return a.show(all, t)
 }

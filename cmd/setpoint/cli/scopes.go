@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -96,13 +97,16 @@ func (a *app) envCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return a.show(e, facts("env", e.Path().String(), "kind", string(e.Kind), "protected", yesNo(e.Protected), "order", strconv.Itoa(e.Order),
-			"description", dash(e.Description), "created", when(e.CreatedAt)+" by "+e.CreatedBy))
+		return a.show(e, facts(append([]string{
+			"env", e.Path().String(), "kind", string(e.Kind), "protected", yesNo(e.Protected), "order", strconv.Itoa(e.Order),
+			"description", dash(e.Description), "created", when(e.CreatedAt) + " by " + e.CreatedBy,
+		}, freezeFacts(&e, time.Now())...)...))
 	})
 	set := a.setScope("set TENANT/APP/ENV", "Change an env", config.LevelEnv, func(ctx context.Context, c *client.Client, p config.Path, patch client.ScopePatch) (any, error) {
 		return c.UpdateEnv(ctx, p, patch)
 	})
-	return group("env", "Manage envs", a.envCreate(), ls, get, set, a.rmScope("rm TENANT/APP/ENV", "Delete an env that has no configs", config.LevelEnv))
+	return group("env", "Manage envs", a.envCreate(), ls, get, set, a.envFreeze(), a.envUnfreeze(),
+		a.rmScope("rm TENANT/APP/ENV", "Delete an env that has no configs", config.LevelEnv))
 }
 
 func (a *app) envCreate() *cobra.Command {
