@@ -82,14 +82,17 @@ func (b *changeSetBuilder) addItem(ctx context.Context, item *PublishItem) error
 	if !b.check(item, meta.Format) {
 		return nil
 	}
-	skip := item.SkipUnchanged || b.publish.rollback && len(rollout.Candidates) > 0
+	skip := item.SkipUnchanged || b.publish.rollback && len(rollout.Candidates) > 0 // to end the launches is enough
 	if skip && !rollout.Deleted && rollout.Stable != nil &&
 		rollout.Stable.Digest == item.digest && rollout.Stable.Format == meta.Format && current.MetaRevision != 0 {
 		b.unchanged(rollout.Stable)
-		if b.publish.rollback {
-			b.edits.endAll(item.Path, config.LaunchAborted, "rolled back")
+		if b.publish.rollback || b.publish.OnRunning == SupersedeRunning {
+			err = b.meet(item.Path, edit)
 		}
-	} else if err := b.put(item, meta, edit); err != nil {
+	} else {
+		err = b.put(item, meta, edit)
+	}
+	if err != nil {
 		return err
 	}
 	b.dropDraft(item)

@@ -1,7 +1,9 @@
 package center
 
 import (
+	"cmp"
 	"context"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -36,6 +38,7 @@ func (c *Center) drive(ctx context.Context, d driving, act func(*edits, *launchE
 	}
 	defer giveBack()
 	var after config.Launch
+	var unchanged int64 // where it was changed last, if the act changed nothing
 	revision, err := c.commit(ctx, d.op, func(snap *view.Snapshot) (store.Txn, error) {
 		e := c.edit(snap, d.by, c.now().UTC().Round(0))
 		l := e.launch(d.tenant, d.id)
@@ -46,11 +49,12 @@ func (c *Center) drive(ctx context.Context, d driving, act func(*edits, *launchE
 		if err := c.mayDrive(ctx, snap, d, l); err != nil {
 			return store.Txn{}, err
 		}
-		events := len(l.next.Events)
 		if err := act(e, l); err != nil {
 			return store.Txn{}, err
 		}
-		if after = l.next; len(after.Events) == events && after.State == before.State {
+		after, unchanged = l.next, 0
+		if reflect.DeepEqual(after.Events, before.Events) { // whatever is done to a launch is one
+			unchanged = l.seen
 			return store.Txn{}, nil
 		}
 		after.Warnings = e.warnings(l)
@@ -59,7 +63,7 @@ func (c *Center) drive(ctx context.Context, d driving, act func(*edits, *launchE
 	if err != nil {
 		return config.Launch{}, c.endedSince(ctx, d, err)
 	}
-	after.Revision = c.token(revision)
+	after.Revision = c.token(cmp.Or(unchanged, revision))
 	return after, nil
 }
 

@@ -8,6 +8,9 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
+// MaxLaunches bounds the launches of a tenant that are under way.
+const MaxLaunches = 1000
+
 // ReleaseOptions say how releases get to their clients. The zero value gives
 // them to everybody, at once.
 type ReleaseOptions struct {
@@ -214,6 +217,9 @@ func (b *changeSetBuilder) begun() error {
 	l := b.launch
 	if l == nil || len(l.next.Items) == 0 { // everything is served as it is
 		return nil
+	}
+	if b.snap.CountLaunches(b.set.Tenant) >= MaxLaunches {
+		return config.Errorf(config.Exhausted, "", b.set.Tenant, "%d launches of the tenant are under way, which is the most: promote or abort some first", MaxLaunches)
 	}
 	first := b.edits.look(l.next.Items[0].Path)
 	for _, item := range l.next.Items {

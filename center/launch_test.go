@@ -438,3 +438,21 @@ func TestReleasesOfALaunchAreKept(t *testing.T) {
 	_, _, err = n.Release(n.admin(), path(t, app), 2)
 	wantKind(t, config.NotFound, err)
 }
+
+func TestTheSameContentAgainCanStillSupersede(t *testing.T) {
+	n := start(t)
+	n.house()
+	n.publish(app, `"a1"`)
+	n.launched(canary(config.FullShare), app+`="a2"`)
+	p := launching(center.ReleaseOptions{}, app+`="a1"`)
+	p.Items[0].SkipUnchanged = true
+	n.must(second(n.Publish(n.admin(), p)))
+	n.wantVersions(app, "", map[int64]int{2: 100})
+	p.OnRunning = center.SupersedeRunning
+	set, err := n.Publish(n.admin(), p)
+	n.must(err)
+	if !set.Items[0].Unchanged || len(set.Ended) != 1 {
+		t.Errorf("want no release and the launch ended, got %+v", set)
+	}
+	n.wantVersions(app, "", map[int64]int{1: 100})
+}

@@ -192,6 +192,9 @@ func (s *Snapshot) Launches(tenant string) iter.Seq[*Launch] {
 	}
 }
 
+// CountLaunches returns the number of launches of a tenant that have not ended.
+func (s *Snapshot) CountLaunches(tenant string) int { return s.launches.countPrefix(tenant + "/") }
+
 // below returns what the keys of everything below a path begin with.
 func below(p config.Path) string {
 	switch p.Level() {
