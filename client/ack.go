@@ -3,7 +3,9 @@ package client
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -19,6 +21,10 @@ const (
 	ackDelay = 50 * time.Millisecond
 	// lastAcks is how long Close lets the last report take.
 	lastAcks = 2 * time.Second
+	// ackAgain is about how often everything is told again. Behind a proxy the node
+	// that was told may be another than the one that is watched, and it remembers
+	// for some time only.
+	ackAgain = 5 * time.Minute
 )
 
 // report is what became of one version of a config here.
@@ -29,8 +35,9 @@ type report struct {
 	Why     string          `json:"why,omitempty"`
 }
 
-// acks tells the servers what was applied and what refused: each change once,
-// and everything again after a reconnect. It never holds up anything.
+// acks tells the servers what was applied and what refused: each change at once,
+// and everything again after a reconnect and now and then. It never holds up
+// anything.
 type acks struct {
 	c    *Client
 	wake chan struct{} // room for one: to be woken twice is to be woken
@@ -127,9 +134,13 @@ func (a *acks) ring() {
 // run tells while a server is there, until ctx ends, and then once more. When
 // one is back, again wakes it.
 func (a *acks) run(ctx context.Context, connected func() bool) {
+	refresh := time.NewTicker(ackAgain - rand.N(ackAgain/4)) //nolint:gosec // spreads load, keeps no secret
+	defer refresh.Stop()
 	for {
 		select {
 		case <-a.wake:
+		case <-refresh.C:
+			a.again()
 		case <-ctx.Done():
 		}
 		if sleep(ctx, ackDelay) == nil && a.tell(ctx, connected) == nil {
@@ -181,9 +192,24 @@ func (a *acks) send(ctx context.Context) error {
 		}
 		if err != nil {
 			a.c.log.Warn("the servers do not want to know what was applied here", "error", err)
+			batch = blamed(batch, err)
 		}
 		a.told(batch)
 	}
+}
+
+// blamed returns those reports of a batch for which it was refused as a whole:
+// those of the path that the error names, or all.
+func blamed(batch []report, err error) []report {
+	var e *config.Error
+	if !errors.As(err, &e) {
+		return batch
+	}
+	guilty := slices.DeleteFunc(slices.Clone(batch), func(r report) bool { return r.Path.String() != e.Path })
+	if len(guilty) == 0 {
+		return batch
+	}
+	return guilty
 }
 
 // next returns what the server was not told, and may be told at once.

@@ -72,9 +72,10 @@ func (s *Set) offer(next *State) {
 	}
 	refused := s.check(old, next)
 	if len(refused) > 0 {
+		news := s.status.refused == nil || s.status.refused.Error() != refused[0].err.Error()
 		s.status.refused = refused[0].err
 		s.mu.Unlock()
-		s.refuse(refused)
+		s.refuse(refused, news)
 		return
 	}
 	s.status.refused = nil
@@ -120,9 +121,11 @@ func (s *Set) check(old, next *State) (refused []unfit) {
 	return refused
 }
 
-func (s *Set) refuse(refused []unfit) {
+func (s *Set) refuse(refused []unfit, news bool) {
 	for _, r := range refused {
-		s.c.log.Error("refused a config: what was in force before stays", "path", r.path.String(), "version", r.version, "error", r.err)
+		if news {
+			s.c.log.Error("refused a config: what was in force before stays", "path", r.path.String(), "version", r.version, "error", r.err)
+		}
 		if !s.o.Manual && r.version != 0 {
 			s.acks.refused(r.path, r.version, reason(r.err))
 		}
