@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/setpointhq/setpoint/client"
+	"github.com/setpointhq/setpoint/cmd/setpoint/agent"
 	"github.com/setpointhq/setpoint/cmd/setpoint/backups"
 	"github.com/setpointhq/setpoint/cmd/setpoint/benchmark"
 	"github.com/setpointhq/setpoint/cmd/setpoint/certificates"
@@ -43,19 +44,19 @@ func root(env cli.Env, program string) *cobra.Command {
 	// Drivers of your own go here: drivers.Stores.Add(…).
 	drivers := standard.Drivers()
 
+	connect := func(cmd *cobra.Command) (client.Options, error) { return cli.ClientOptions(cmd, env) }
+
 	all := cli.Root(env)
 	all.AddGroup(&cobra.Group{ID: "server", Title: "Server:"})
 	commands := node.Commands(node.Env{Drivers: drivers, Environ: env.Environ, Program: program, Version: env.Version, Now: clock()})
-	commands = append(commands, benchmark.Command(benchmark.Env{
-		Drivers: drivers, Version: env.Version,
-		Connect: func(cmd *cobra.Command) (client.Options, error) { return cli.ClientOptions(cmd, env) },
-	}))
+	commands = append(commands, benchmark.Command(benchmark.Env{Drivers: drivers, Version: env.Version, Connect: connect}))
 	commands = append(commands, certificates.Command())
 	// Commands of your own go here: commands = append(commands, …).
 	for _, c := range commands {
 		c.GroupID = "server"
 	}
 	all.AddCommand(commands...)
+	agent.AddTo(all, "releases", agent.Env{Getenv: env.Getenv, Connect: connect, Version: env.Version})
 	backups.AddTo(all, "server", backups.Env{Drivers: drivers, Environ: env.Environ, Program: program, Version: env.Version})
 	return all
 }
