@@ -63,18 +63,21 @@ func (c *Center) AbortLaunch(ctx context.Context, a LaunchAct) (config.Launch, e
 // progressive one goes to the next of its steps without waiting, and is promoted
 // after the last.
 func (c *Center) AdvanceLaunch(ctx context.Context, a LaunchAct) (config.Launch, error) {
-	return c.steer(ctx, "rollout.advance", a, true, func(e *edits, l *launchEdit) error {
-		switch {
-		case l.next.State == config.LaunchScheduled:
-			e.begin(l, "begun", a.Comment)
-			return nil
-		case l.next.State == config.LaunchPaused:
-			return config.Errorf(config.Conflict, "", "", "launch %s is paused; resume it first", l.next.ID)
-		case l.next.Strategy.Kind != config.StrategyProgressive:
-			return config.Errorf(config.Conflict, "", "", "a %s launch has no steps; adjust it, switch it or promote it", l.next.Strategy.Kind)
-		}
-		return e.advance(l, a.Comment)
-	})
+	return c.steer(ctx, "rollout.advance", a, true, func(e *edits, l *launchEdit) error { return e.step(l, a.Comment) })
+}
+
+// step takes a launch to its next step because somebody asked for it.
+func (e *edits) step(l *launchEdit, why string) error {
+	switch {
+	case l.next.State == config.LaunchScheduled:
+		e.begin(l, "begun", why)
+		return nil
+	case l.next.State == config.LaunchPaused:
+		return config.Errorf(config.Conflict, "", "", "launch %s is paused; resume it first", l.next.ID)
+	case l.next.Strategy.Kind != config.StrategyProgressive:
+		return config.Errorf(config.Conflict, "", "", "a %s launch has no steps; adjust it, switch it or promote it", l.next.Strategy.Kind)
+	}
+	return e.advance(l, why)
 }
 
 // SwitchLaunch asks for the other slot of a blue-green launch to be the active
@@ -96,9 +99,7 @@ func (c *Center) SwitchLaunch(ctx context.Context, a SwitchLaunch) (config.Launc
 		}
 		next, to := *slots, a.To
 		if to == "" {
-			if to = next.Candidate; next.Active == next.Candidate {
-				to = next.Stable
-			}
+			to = otherSlot(&next)
 		}
 		switch {
 		case to != next.Stable && to != next.Candidate:
@@ -123,6 +124,14 @@ func (c *Center) SwitchLaunch(ctx context.Context, a SwitchLaunch) (config.Launc
 		e.event(l, "switched", a.Comment)
 		return nil
 	})
+}
+
+// otherSlot returns the one that is not active.
+func otherSlot(s *config.Slots) string {
+	if s.Active == s.Candidate {
+		return s.Stable
+	}
+	return s.Candidate
 }
 
 // AdjustLaunch asks for a launch to be changed while it is under way. What is nil
