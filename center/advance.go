@@ -31,6 +31,15 @@ type decision struct {
 	wanting bool
 }
 
+// forward reports whether the verdict gives clients something new.
+func (d decision) forward() bool {
+	return d.verdict == verdictBegin || d.verdict == verdictAdvance || d.verdict == verdictPromote
+}
+
+// gateSettles is how long after a step has begun its reports are not judged: so
+// long a node may not know of the step, and tell of the one before.
+const gateSettles = pulsePatience
+
 // silencePatience is how long a node that does not answer keeps steps from
 // ending. Then it is taken for dead, and its instances for gone elsewhere.
 const silencePatience = time.Minute
@@ -122,7 +131,7 @@ func (o *outlook) gated(next decision) decision {
 	if g == nil {
 		return o.thawed(next)
 	}
-	answered := o.silence.Add(silencePatience)
+	answered, settled := o.silence.Add(silencePatience), o.launch.StepAt.Add(gateSettles)
 	switch {
 	case o.reported == nil:
 		return wait(time.Time{}, "it is not known what its instances say")
@@ -130,6 +139,8 @@ func (o *outlook) gated(next decision) decision {
 		return wait(answered, "a node does not answer")
 	case !o.frozen.IsZero():
 		return o.thawed(next)
+	case asks(g) && o.now.Before(settled):
+		return wait(settled, "its step has just begun")
 	}
 	missing := o.missing()
 	if missing == "" {
@@ -153,7 +164,7 @@ func (o *outlook) gated(next decision) decision {
 // nothing count as nothing.
 func (o *outlook) missing() string {
 	g, t := o.launch.Gate, o.reported
-	if g.Applied <= 0 && g.AtLeast <= 0 {
+	if !asks(g) {
 		return ""
 	}
 	least := max(g.AtLeast, 1)
@@ -165,6 +176,9 @@ func (o *outlook) missing() string {
 	}
 	return ""
 }
+
+// asks reports whether the gate wants reports of success.
+func asks(g *config.Gate) bool { return g.Applied > 0 || g.AtLeast > 0 }
 
 // refused says that more instances refused than the gate allows; "" if not.
 func (o *outlook) refused() string {

@@ -84,6 +84,8 @@ func TestDecide(t *testing.T) {
 		{"gate, too small a part", progressing(0, half), held, is{reported: &reported{claimed: 5, applied: 2}}, decision{verdict: verdictWait, until: after(held + 5*time.Minute), wanting: true, why: "2 of 5 instances have applied it, and 50% must"}},
 		{"gate, just met", progressing(0, half), held, is{reported: &reported{claimed: 4, applied: 2}}, decision{verdict: verdictAdvance, why: "step 1"}},
 		{"gate met, step not over", progressing(0, half), held - 1, is{reported: &reported{claimed: 4, applied: 4}}, decision{verdict: verdictWait, until: after(held), why: "its step"}},
+		{"gate met, but maybe not known to all", with(progressing(0, half), func(l *config.Launch) { l.Strategy.Steps[0].Hold = 0 }), 2 * time.Second, is{reported: &reported{claimed: 4, applied: 4}}, decision{verdict: verdictWait, until: after(3 * time.Second), why: "its step has just begun"}},
+		{"gate without wishes, no hold", with(progressing(0, &config.Gate{}), func(l *config.Launch) { l.Strategy.Steps[0].Hold = 0 }), 0, is{reported: &reported{}}, decision{verdict: verdictAdvance, why: "step 1"}},
 		{"gate met, frozen", progressing(0, half), held, is{reported: &reported{claimed: 4, applied: 4}, frozen: thaw}, decision{verdict: verdictWait, until: thaw}},
 		{"gate met, last step", progressing(2, half), held, is{reported: &reported{claimed: 4, applied: 4}}, decision{verdict: verdictPromote, why: "the last"}},
 		{"gate asks for a number alone", progressing(0, &config.Gate{AtLeast: 3}), held, is{reported: &reported{claimed: 100, applied: 3}}, decision{verdict: verdictAdvance, why: "step 1"}},

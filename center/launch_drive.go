@@ -11,6 +11,7 @@ import (
 	"github.com/setpointhq/setpoint/audit"
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/record"
 	"github.com/setpointhq/setpoint/internal/view"
 	"github.com/setpointhq/setpoint/store"
 )
@@ -58,7 +59,7 @@ func (c *Center) drive(ctx context.Context, d driving, act func(*edits, *launchE
 			return store.Txn{}, nil
 		}
 		after.Warnings = e.warnings(l)
-		return e.recorded(ctx, d.begin(), c.driven(d, snap, e, &before, &after)), nil
+		return e.recorded(ctx, d.begin(snap, &before), c.driven(d, snap, e, &before, &after)), nil
 	})
 	if err != nil {
 		return config.Launch{}, c.endedSince(ctx, d, err)
@@ -67,12 +68,22 @@ func (c *Center) drive(ctx context.Context, d driving, act func(*edits, *launchE
 	return after, nil
 }
 
-// begin makes a transaction with the condition that the act stands under.
-func (d *driving) begin() store.Txn {
-	if d.fence.Key == "" {
-		return store.Txn{}
+// begin makes a transaction with the conditions that the act stands under. One
+// that goes forward finds the envs as they were looked at: a freeze that was
+// acknowledged before holds it up.
+func (d *driving) begin(snap *view.Snapshot, l *config.Launch) (txn store.Txn) {
+	if d.fence.Key != "" {
+		txn.Conds = append(txn.Conds, d.fence)
 	}
-	return store.Txn{Conds: []store.Cond{d.fence}}
+	if !d.forward {
+		return txn
+	}
+	for _, path := range envsOf(l) {
+		if env, ok := snap.Env(path); ok {
+			txn.Conds = append(txn.Conds, store.Cond{Key: record.Envs.Key(path.String()), Revision: env.ModRevision})
+		}
+	}
+	return txn
 }
 
 // takeTurns keeps publishers of the same configs on this node from getting in
