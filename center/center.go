@@ -42,7 +42,8 @@ type Options struct {
 	// Node is this node's name; "node" if empty.
 	Node string
 	// Elector gives offices to one node at a time; without one (nil) there is no
-	// elected work: audit is not sealed, and kept for ever.
+	// elected work: audit is not sealed, and kept for ever, and launches neither
+	// begin nor advance nor fall back by themselves.
 	Elector store.Elector
 	// Nodes is the cluster that the node belongs to; nil for a lone node.
 	Nodes Nodes
@@ -116,16 +117,17 @@ func New(o Options) *Center {
 
 // Run does the center's background work until ctx ends: it writes the audit
 // records of refused acts, watches how old this node's picture may be and, while
-// this node is elected to it, seals audit records and deletes those past their
-// age. It returns when all of that has stopped.
+// this node is elected to it, seals audit records, deletes those past their age,
+// and drives launches. It returns when all of that has stopped.
 func (c *Center) Run(ctx context.Context) error {
 	if c.elector == nil {
-		c.log.InfoContext(ctx, "the store elects nobody: audit is not sealed, and kept for ever")
+		c.log.InfoContext(ctx, "the store elects nobody: audit is not sealed, and kept for ever, and launches do not advance by themselves")
 	}
 	var offices sync.WaitGroup
 	defer offices.Wait()
 	offices.Go(func() { c.hold(ctx, sealerOffice, c.sealAudit) })
 	offices.Go(func() { c.hold(ctx, retentionOffice, c.retainAudit) })
+	offices.Go(func() { c.hold(ctx, launchesOffice, c.driveLaunches) })
 	offices.Go(func() { c.watchPulse(ctx) })
 	return c.refusals.run(ctx, c.writeRefusals)
 }
@@ -354,6 +356,7 @@ type Limits struct {
 	SessionTTL       time.Duration `yaml:"session_ttl" doc:"how long a login lasts"`
 	TokenTTL         time.Duration `yaml:"token_ttl" doc:"longest life of an API token"`
 	AuditRetention   time.Duration `yaml:"audit_retention" doc:"age at which audit records are deleted, counted from when they were sealed, the same on all nodes; 0 keeps them for ever, because what is gone cannot be asked for again"`
+	RolloutHistory   time.Duration `yaml:"rollout_history" doc:"how long launches that have ended are remembered; 0 keeps them for ever"`
 	MaxStaleness     time.Duration `yaml:"max_staleness" doc:"how long a node that is cut off from the others goes on serving what it knows; 0 means for ever"`
 }
 
@@ -370,6 +373,7 @@ func (l *Limits) Defaults() {
 		RevisionWait:     5 * time.Second,
 		SessionTTL:       12 * time.Hour,
 		TokenTTL:         5 * 365 * 24 * time.Hour,
+		RolloutHistory:   90 * 24 * time.Hour,
 	}
 }
 
@@ -394,6 +398,9 @@ func (l Limits) Validate() error {
 	}
 	if l.AuditRetention != 0 && l.AuditRetention < time.Hour {
 		errs = append(errs, fmt.Errorf("limits.audit_retention: must be at least 1h, or 0 to keep records for ever, is %s", l.AuditRetention))
+	}
+	if l.RolloutHistory != 0 && l.RolloutHistory < time.Hour {
+		errs = append(errs, fmt.Errorf("limits.rollout_history: must be at least 1h, or 0 to keep launches for ever, is %s", l.RolloutHistory))
 	}
 	if l.MaxStaleness != 0 && l.MaxStaleness < pulsePatience {
 		errs = append(errs, fmt.Errorf("limits.max_staleness: must be at least %s, which is when a node knows that it is cut off, or 0", pulsePatience))
