@@ -130,13 +130,24 @@ func (c *Center) deleteScope(ctx context.Context, op string, path, needed config
 	if err := c.markClosing(ctx, op, path, expected, true); err != nil {
 		return err
 	}
-	_, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
-		state, ok := scopeAt(snap, path)
-		if !ok {
-			return store.Txn{}, errNoScope(op, path)
+	err := c.dropLaunches(ctx, op, path)
+	if err == nil {
+		err = c.dropScope(ctx, op, path)
+	}
+	if err != nil && config.KindOf(err) == config.Conflict {
+		if reopen := c.markClosing(ctx, op, path, "", false); reopen != nil {
+			c.log.ErrorContext(ctx, "a scope stays closed; delete or update it again", "path", path.String(), "error", reopen)
 		}
-		if what := childrenOf(snap, path); what != "" {
-			return store.Txn{}, config.Errorf(config.Conflict, op, path.String(), "the %s is not empty: it still has %s", path.Level(), what)
+	}
+	return err
+}
+
+// dropScope is the second commit of deleteScope.
+func (c *Center) dropScope(ctx context.Context, op string, path config.Path) error {
+	_, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
+		state, err := emptyScope(snap, op, path)
+		if err != nil {
+			return store.Txn{}, err
 		}
 		txn := store.Txn{
 			Conds: []store.Cond{{Key: scopeKey(path), Revision: state.revision}},
@@ -153,12 +164,54 @@ func (c *Center) deleteScope(ctx context.Context, op string, path, needed config
 		}
 		return txn, nil
 	})
-	if err != nil && config.KindOf(err) == config.Conflict {
-		if reopen := c.markClosing(ctx, op, path, "", false); reopen != nil {
-			c.log.ErrorContext(ctx, "a scope stays closed; delete or update it again", "path", path.String(), "error", reopen)
+	return err
+}
+
+// emptyScope finds a scope in which nothing is left.
+func emptyScope(snap *view.Snapshot, op string, path config.Path) (scopeState, error) {
+	state, ok := scopeAt(snap, path)
+	if !ok {
+		return state, errNoScope(op, path)
+	}
+	if what := childrenOf(snap, path); what != "" {
+		return state, config.Errorf(config.Conflict, op, path.String(), "the %s is not empty: it still has %s", path.Level(), what)
+	}
+	return state, nil
+}
+
+// dropLaunches removes, bit by bit, what a tenant that is being deleted has left
+// of launches: as it is empty they have all ended. One of the same name made
+// later starts without them; what they did stays in the audit.
+func (c *Center) dropLaunches(ctx context.Context, op string, path config.Path) error {
+	if path.Level() != config.LevelTenant {
+		return nil
+	}
+	q := store.Query{Key: record.Launches.Under(path), Prefix: true, KeysOnly: true, Limit: importWrites}
+	for left := true; left; {
+		_, err := c.commit(ctx, op, func(snap *view.Snapshot) (txn store.Txn, err error) {
+			state, err := emptyScope(snap, op, path)
+			if err != nil {
+				return txn, err
+			}
+			if !state.closing {
+				return txn, config.Errorf(config.Conflict, op, path.String(), "it was changed while it was being deleted")
+			}
+			page, err := c.store.Range(ctx, q)
+			if err != nil {
+				return txn, err
+			}
+			left = page.More
+			txn.Conds = []store.Cond{{Key: scopeKey(path), Revision: state.revision}}
+			for _, e := range page.Entries {
+				txn.Writes = append(txn.Writes, store.Write{Key: e.Key, Delete: true})
+			}
+			return txn, nil
+		})
+		if err != nil {
+			return err
 		}
 	}
-	return err
+	return nil
 }
 
 func (c *Center) markClosing(ctx context.Context, op string, path config.Path, expected config.Token, closing bool) error {

@@ -20,12 +20,13 @@ import (
 // until there are no more, and sorted:
 //
 //	t  the tenant          p  its apps             e  their envs
-//	c  configs' metadata   o  their rollouts       d  their drafts
-//	r  releases            a  audit records        z  TenantContents: how many
+//	c  configs' metadata   o  their rollouts       n  launches
+//	d  configs' drafts     r  releases             a  audit records
+//	z  TenantContents: how many
 //
 // Users, tokens and bindings are not part of it: who may do what is each
 // installation's own affair.
-const transferOrder = "tpecodraz"
+const transferOrder = "tpecondraz"
 
 // TenantContents is how much the export of a tenant holds.
 type TenantContents struct {
@@ -34,6 +35,7 @@ type TenantContents struct {
 	Configs      int64 `json:"configs"`  // deleted ones, too
 	Rollouts     int64 `json:"rollouts"` // also of configs that were purged, for their version counters
 	Drafts       int64 `json:"drafts"`
+	Launches     int64 `json:"launches"` // those that have ended, too
 	Releases     int64 `json:"releases"`
 	AuditRecords int64 `json:"audit_records"`
 }
@@ -42,7 +44,8 @@ type TenantContents struct {
 // is one of.
 func (t *TenantContents) counter(kind byte) *int64 {
 	return map[byte]*int64{
-		'p': &t.Apps, 'e': &t.Envs, 'c': &t.Configs, 'o': &t.Rollouts, 'd': &t.Drafts, 'r': &t.Releases, 'a': &t.AuditRecords,
+		'p': &t.Apps, 'e': &t.Envs, 'c': &t.Configs, 'o': &t.Rollouts, 'n': &t.Launches, 'd': &t.Drafts,
+		'r': &t.Releases, 'a': &t.AuditRecords,
 	}[kind]
 }
 
@@ -66,6 +69,8 @@ func decodeMoved(r backup.Record) (any, error) {
 		return strictly[config.Config](r.Meta)
 	case 'o':
 		return strictly[config.Rollout](r.Meta)
+	case 'n':
+		return strictly[config.Launch](r.Meta)
 	case 'd':
 		d, err := strictly[config.Draft](r.Meta)
 		d.Content = r.Content

@@ -32,6 +32,7 @@ type movedTenant struct {
 	apps     map[config.Path]int // to the number of envs
 	envs     map[config.Path]int // to the number of configs that are not deleted
 	configs  map[config.Path]*movedConfig
+	launches movedLaunches
 	path     config.Path // of the record that is being checked, for errors
 }
 
@@ -47,6 +48,7 @@ func (c *Center) newMovedTenant(name string) *movedTenant {
 	return &movedTenant{
 		center: c, name: name, kind: -1,
 		apps: map[config.Path]int{}, envs: map[config.Path]int{}, configs: map[config.Path]*movedConfig{},
+		launches: newMovedLaunches(c.now().UTC().Round(0)),
 	}
 }
 
@@ -71,13 +73,18 @@ func (m *movedTenant) check(records *backup.Records) error {
 
 // refuse says which record is no good.
 func (m *movedTenant) refuse(number int64, err error) error {
-	kind := config.Invalid
+	kind, why := plainly(err)
+	return config.Errorf(kind, "", m.path.String(), "record %d of the file: %w", number, why)
+}
+
+// plainly takes apart what a check says: its kind, Invalid unless it names one,
+// and the reason alone.
+func plainly(err error) (config.ErrorKind, error) {
 	var known *config.Error
 	if errors.As(err, &known) {
-		kind = known.Kind
-		err = errors.New(known.Detail())
+		return known.Kind, errors.New(known.Detail())
 	}
-	return config.Errorf(kind, "", m.path.String(), "record %d of the file: %w", number, err)
+	return config.Invalid, err
 }
 
 func (m *movedTenant) take(rec backup.Record) error {
@@ -120,6 +127,8 @@ func (m *movedTenant) noun(noun any) (key string, err error) {
 		return m.takeConfig(v)
 	case config.Rollout:
 		return m.takeRollout(v)
+	case config.Launch:
+		return m.takeLaunch(v)
 	case config.Draft:
 		return m.takeDraft(v)
 	case movedRelease:
@@ -180,7 +189,7 @@ func (m *movedTenant) takeEnv(e config.Env) (string, error) {
 		return "", config.Errorf(config.Exhausted, "", "", "app %s has more than %d envs, which is the most", app, MaxEnvsPerApp)
 	}
 	m.apps[app], m.envs[e.Path()] = count+1, 0
-	return key, cmp.Or(m.state(e.Closing, e.Revision), checkEnvKind(e.Kind), m.center.checkComment("", "", e.Description))
+	return key, cmp.Or(m.state(e.Closing, e.Revision), checkEnvKind(e.Kind), m.center.checkComment("", "", e.Description), config.ValidateFreezes("", e.Freezes))
 }
 
 func (m *movedTenant) takeConfig(c config.Config) (string, error) {
@@ -204,9 +213,6 @@ func (m *movedTenant) takeRollout(o config.Rollout) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if len(o.Candidates) > 0 { // nothing here could promote them, or call them off
-		return "", config.Errorf(config.Unsupported, "", "", "a part of the clients is served another release of %s than the others, which this program cannot bring to an end; do that where the tenant comes from, and export it again", o.Path)
-	}
 	c := m.configs[o.Path]
 	if c == nil { // it was purged: what is left is its version counter
 		if len(m.configs) >= maxMovedConfigs {
@@ -221,13 +227,22 @@ func (m *movedTenant) takeRollout(o config.Rollout) (string, error) {
 	if o.Latest < 0 || o.Oldest < 0 || c.oldest > o.Latest+1 {
 		return "", config.Errorf(config.Invalid, "", "", "it says that releases %d to %d are kept", o.Oldest, o.Latest)
 	}
+	if o.Previous < 0 || o.Previous > o.Latest {
+		return "", config.Errorf(config.Invalid, "", "", "release %d was stable before, it says, and there are %d", o.Previous, o.Latest)
+	}
+	if !isSlot(o.Slot) {
+		return "", config.Errorf(config.Invalid, "", "", "there can be no slot %q", clipText(o.Slot))
+	}
 	for r := range o.Served() {
 		if r.Version < 1 || r.Version > o.Latest || r.Path != o.Path {
 			return "", config.Errorf(config.Invalid, "", "", "it serves release %d of %s, which cannot be", r.Version, r.Path)
 		}
+		if _, twice := c.served[r.Version]; twice {
+			return "", config.Errorf(config.Invalid, "", "", "it serves release %d twice", r.Version)
+		}
 		c.served[r.Version] = *r
 	}
-	return key, nil
+	return key, m.launches.takeCandidates(&o)
 }
 
 func (m *movedTenant) takeDraft(d config.Draft) (string, error) {
@@ -285,6 +300,9 @@ func (m *movedTenant) end() error {
 	m.path = config.Path{Tenant: m.name}
 	if m.kind != len(transferOrder)-1 {
 		return config.Errorf(config.Invalid, "", m.name, "the file ends before all of the tenant came")
+	}
+	if err := m.launches.unclaimed(); err != nil {
+		return err
 	}
 	for path, c := range m.configs {
 		if err := m.whole(path, c); err != nil {

@@ -157,7 +157,10 @@ func (e *exporter) configs(ctx context.Context) error {
 	if err := moveSection(ctx, e, record.Configs, 'c', func(cfg *config.Config) { cfg.Revision = "" }); err != nil {
 		return err
 	}
-	return moveSection(ctx, e, record.Rollouts, 'o', func(*config.Rollout) {})
+	if err := moveSection(ctx, e, record.Rollouts, 'o', func(*config.Rollout) {}); err != nil {
+		return err
+	}
+	return moveSection(ctx, e, record.Launches, 'n', func(l *config.Launch) { l.Revision, l.Warnings = "", nil })
 }
 
 // drafts are read one by one: each may be as large as a config.

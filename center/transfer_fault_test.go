@@ -228,7 +228,6 @@ func TestAFileThatDoesNotAddUpIsRefused(t *testing.T) {
 		"a content too much":        {func(all []backup.Record) []backup.Record { all[0].Content = []byte("x"); return all }, config.Invalid, "content"},
 		"another release in use":    {edit('o', `"version":3,"format":"json","digest":"`, `"version":3,"format":"json","digest":"0`), config.Invalid, "is served"},
 		"versions without end":      {edit('o', `"latest":3`, `"latest":4000000000000000000`), config.Invalid, "the file holds only 3"},
-		"a release for some":        {edit('o', `"stable":`, `"candidates":[{"release":{"path":"`+path+`","version":1},"strategy":{"kind":"all"}}],"stable":`), config.Unsupported, "a part of the clients"},
 		"a version before all":      {edit('r', `"version":1`, `"version":-1`), config.Invalid, "none of those"},
 		"audit of another tenant":   {edit('a', `"path":"acme"`, `"path":"globex"`), config.Invalid, "another tenant"},
 		"an audit record of none":   {edit('a', `"id":"`, `"id":"","subject":"`), config.Invalid, "audit record"},
@@ -262,7 +261,7 @@ func counted(change func([]backup.Record) []backup.Record) func([]backup.Record)
 			kinds[rec.Kind]++
 		}
 		all[len(all)-1].Meta, _ = json.Marshal(center.TenantContents{
-			Apps: kinds['p'], Envs: kinds['e'], Configs: kinds['c'], Rollouts: kinds['o'],
+			Apps: kinds['p'], Envs: kinds['e'], Configs: kinds['c'], Rollouts: kinds['o'], Launches: kinds['n'],
 			Drafts: kinds['d'], Releases: kinds['r'], AuditRecords: kinds['a'],
 		})
 		return all
@@ -388,7 +387,7 @@ func TestAnImportBrokenOffCanBeRemoved(t *testing.T) {
 	stranger := n.user("stranger")
 	wantKind(t, config.Denied, n.DeleteTenant(stranger, "acme", ""))
 	n.must(n.DeleteTenant(n.admin(), "acme", ""))
-	for _, s := range []record.Section{record.Tenants, record.Apps, record.Envs, record.Configs, record.Rollouts, record.Drafts, record.Releases, record.Contents} {
+	for _, s := range []record.Section{record.Tenants, record.Apps, record.Envs, record.Configs, record.Rollouts, record.Launches, record.Drafts, record.Releases, record.Contents} {
 		if left := n.entries(s.Prefix()); len(left) > 0 {
 			t.Errorf("section %c: %d entries are left, %s the first", s, len(left), left[0].Key)
 		}
@@ -469,7 +468,7 @@ func TestTheFileIsOfItsOwnMaking(t *testing.T) {
 		}
 		return all
 	})
-	for _, kind := range "tpecodraz" {
+	for _, kind := range "tpecondraz" {
 		if kinds[byte(kind)] == 0 {
 			t.Errorf("no record of kind %c: the test shows less than it should", kind)
 		}

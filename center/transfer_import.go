@@ -122,6 +122,7 @@ type tenantImport struct {
 	digest   string        // of the file
 	tenant   config.Tenant // as it will be
 	contents TenantContents
+	launches movedLaunches
 }
 
 // check reads all of the file, keeps it, and refuses what is no good.
@@ -147,7 +148,7 @@ func (i *tenantImport) check(ctx context.Context) error {
 		return err
 	}
 	i.digest = hex.EncodeToString(i.file.sum.Sum(nil))
-	i.tenant, i.contents = m.tenant, m.contents
+	i.tenant, i.contents, i.launches = m.tenant, m.contents, m.launches
 	i.tenant.Name = i.name
 	return nil
 }
@@ -192,7 +193,7 @@ func (i *tenantImport) vacant(ctx context.Context) (store.Entry, error) {
 // tenantSections are those in which a tenant has entries beside its own and its
 // audit records, which are never deleted.
 func tenantSections() []record.Section {
-	return []record.Section{record.Apps, record.Envs, record.Configs, record.Rollouts, record.Drafts, record.Releases, record.Contents}
+	return []record.Section{record.Apps, record.Envs, record.Configs, record.Rollouts, record.Launches, record.Drafts, record.Releases, record.Contents}
 }
 
 // importUnderWay reads a tenant that is being imported, and its revision. The

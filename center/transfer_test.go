@@ -77,6 +77,32 @@ func furnish(n *node, count, releases int) {
 	n.publish("acme/shop/gone/old.yaml", "a: 1\n")
 	n.must(n.DeleteConfig(ctx, center.DeleteConfig{Path: path(n.t, "acme/shop/gone/old.yaml")}))
 	n.must(n.DeleteEnv(ctx, path(n.t, "acme/shop/gone"), ""))
+	n.furnishLaunches()
+}
+
+// furnishLaunches adds such launches to env test as arrive elsewhere as they are:
+// those that have ended, in several ways, that are paused, and that are to come.
+func (n *node) furnishLaunches() {
+	n.t.Helper()
+	ctx := n.admin()
+	for _, name := range []string{"one", "two", "later", "slots"} {
+		n.publish("acme/shop/test/"+name+".json", `{"stable": true}`)
+	}
+	_, err := n.AbortLaunch(ctx, act(n.launched(canary(1000), `acme/shop/test/one.json={"no": 1}`)))
+	n.must(err)
+	slots := n.launched(by(config.Strategy{Kind: config.StrategyBlueGreen}), `acme/shop/test/slots.json={"green": 1}`)
+	_, err = n.SwitchLaunch(ctx, center.SwitchLaunch{LaunchAct: act(slots)})
+	n.must(err)
+	_, err = n.PromoteLaunch(ctx, act(slots))
+	n.must(err)
+	paused := n.launched(progressive(1000, 5000, 10_000), `acme/shop/test/one.json={"new": 1}`, `acme/shop/test/two.json={"new": 2}`)
+	_, err = n.AdvanceLaunch(ctx, act(paused))
+	n.must(err)
+	_, err = n.PauseLaunch(ctx, act(paused))
+	n.must(err)
+	later := canary(5000)
+	later.BeginsAt = n.at(24)
+	n.launched(later, `acme/shop/test/later.json={"later": 1}`)
 }
 
 func all[T any](t testing.TB, list func(center.PageRequest) (config.Page[T], error)) []T {
@@ -118,6 +144,11 @@ func (n *node) picture(tenant string) map[string]any {
 	sets := all(n.t, func(r center.PageRequest) (config.Page[config.ChangeSet], error) { return n.ChangeSets(ctx, tenant, r) })
 	for i, set := range sets {
 		shown[fmt.Sprintf("change set %d", i)] = set
+	}
+	for _, l := range all(n.t, func(r center.PageRequest) (config.Page[config.Launch], error) {
+		return n.Launches(ctx, center.LaunchesRequest{PageRequest: r, Tenant: tenant, All: true})
+	}) {
+		shown["launch "+l.ID] = l
 	}
 	// A purged config's counter is seen in the store alone.
 	for _, e := range n.entries(record.Rollouts.Under(config.Path{Tenant: tenant})) {
@@ -207,7 +238,7 @@ func TestATenantMovesBetweenInstallationsWithItsWholeHistory(t *testing.T) {
 	done, err := there.importAs(file, "")
 	there.must(err)
 	contents := center.TenantContents{
-		Apps: 2, Envs: 3, Configs: 205, Rollouts: 205, Drafts: 2, Releases: 199 + 100 + 4 + 2 + 1, AuditRecords: done.Contents.AuditRecords,
+		Apps: 2, Envs: 3, Configs: 209, Rollouts: 209, Drafts: 2, Launches: 4, Releases: 199 + 100 + 4 + 2 + 1 + 4 + 5, AuditRecords: done.Contents.AuditRecords,
 	}
 	if diff := cmp.Diff(contents, done.Contents); diff != "" || done.Installation != here.cluster() || done.Name != "acme" {
 		t.Errorf("what the import tells: %+v (-want +got):\n%s", done, diff)

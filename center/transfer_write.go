@@ -86,7 +86,11 @@ func (i *tenantImport) write(ctx context.Context) (int64, error) {
 	if err := held.sweep(ctx); err != nil {
 		return 0, err
 	}
-	w := tenantWriter{claim: held, rename: rename{i.header.Tenant, i.name}, from: i.header.Installation, skip: held.noun.Import.Audits}
+	by, _ := i.center.stamp(auth.FromContext(ctx))
+	w := tenantWriter{
+		claim: held, rename: rename{i.header.Tenant, i.name}, from: i.header.Installation, skip: held.noun.Import.Audits,
+		arrival: arrival{movedLaunches: i.launches, by: by, exported: i.header.Created},
+	}
 	if err := i.writeRecords(ctx, &w); err != nil {
 		return 0, err
 	}
@@ -135,6 +139,9 @@ func (i *tenantImport) detail(state string) map[string]string {
 	if i.name != i.header.Tenant {
 		d[originTenant] = i.header.Tenant
 	}
+	if n := i.contents.Launches; n > 0 {
+		d["launches"] = strconv.FormatInt(n, 10)
+	}
 	return d
 }
 
@@ -169,11 +176,12 @@ func (i *tenantImport) writeRecords(ctx context.Context, w *tenantWriter) error 
 // tenantWriter gathers what is written below a claim, and commits it in bounded
 // steps.
 type tenantWriter struct {
-	claim  *claim
-	rename rename
-	from   string // the installation that the file is from
-	writes []store.Write
-	bytes  int
+	claim   *claim
+	rename  rename
+	from    string // the installation that the file is from
+	arrival arrival
+	writes  []store.Write
+	bytes   int
 
 	begun  time.Time // when the first audit record was written
 	audits int64     // those that were read so far
@@ -192,12 +200,18 @@ func (w *tenantWriter) put(ctx context.Context, noun any) error {
 		v.Path = w.rename.path(v.Path)
 		return w.add(ctx, record.Configs.Key(v.Path.String()), record.Encode(v))
 	case config.Rollout:
-		v = w.rename.rollout(v)
+		v = w.rename.rollout(w.arrival.rollout(v, w.renames()))
 		return w.add(ctx, record.Rollouts.Key(v.Path.String()), record.Encode(v))
+	case config.Launch:
+		v = w.rename.launch(w.arrival.launch(v, w.renames()))
+		return w.add(ctx, record.LaunchKey(v.Tenant, v.ID), record.Encode(v))
 	case config.Draft:
 		v.Path = w.rename.path(v.Path)
 		return w.add(ctx, record.Drafts.Key(v.Path.String()), record.EncodeDraft(v))
 	case movedRelease:
+		if w.arrival.orphans[config.LaunchItem{Path: v.Path, Version: v.Version}] {
+			return nil // nothing serves it here, and nothing would ever drop it
+		}
 		r := w.rename.release(v.Release)
 		value, separate := record.EncodeRelease(r, v.content)
 		if separate != nil {
@@ -211,6 +225,8 @@ func (w *tenantWriter) put(ctx context.Context, noun any) error {
 	}
 	return nil // the tenant is the claim, and the counts were checked
 }
+
+func (w *tenantWriter) renames() bool { return w.rename.from != w.rename.to }
 
 // add gathers one write.
 func (w *tenantWriter) add(ctx context.Context, key string, value []byte) error {
@@ -274,7 +290,7 @@ func (w *tenantWriter) putAudit(ctx context.Context, r audit.Record) error {
 // exported from this installation under the same name, and deleted.
 func (w *tenantWriter) isOwn(ctx context.Context, r *audit.Record) (bool, error) {
 	c := w.claim.center
-	if w.from != c.view.Snapshot().Cluster || w.rename.from != w.rename.to {
+	if w.from != c.view.Snapshot().Cluster || w.renames() {
 		return false, nil
 	}
 	page, err := c.store.Range(ctx, store.Query{Key: record.AuditKey(w.rename.to, r.ID), KeysOnly: true})
@@ -294,7 +310,7 @@ func (w *tenantWriter) withOrigin(r audit.Record) audit.Record {
 	} else {
 		detail[originInstallation], detail[originID] = w.from, r.ID
 		detail[originTime] = r.Time.Format(time.RFC3339Nano)
-		if w.rename.from != w.rename.to {
+		if w.renames() {
 			detail[originTenant] = w.rename.from
 		}
 	}
