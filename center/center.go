@@ -109,7 +109,7 @@ func New(o Options) *Center {
 		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now, elector: o.Elector,
 		refusals: newRefusals(), turns: newTurns(),
 		node: o.Node, nodes: o.Nodes, engine: o.Engine, self: o.Self, started: o.Now().UTC().Round(0),
-		pulse: newPulse(), instances: newInstances(),
+		pulse: newPulse(), instances: newInstances(o.Limits),
 		snapshotter: o.Snapshotter, version: o.Version, engineName: o.EngineName, backing: make(chan struct{}, 1),
 		importing: make(chan struct{}, 1), spool: o.Spool,
 	}
@@ -129,6 +129,7 @@ func (c *Center) Run(ctx context.Context) error {
 	offices.Go(func() { c.hold(ctx, retentionOffice, c.retainAudit) })
 	offices.Go(func() { c.hold(ctx, launchesOffice, c.driveLaunches) })
 	offices.Go(func() { c.watchPulse(ctx) })
+	offices.Go(func() { c.instances.forget(ctx, c.now) })
 	return c.refusals.run(ctx, c.writeRefusals)
 }
 
@@ -357,6 +358,8 @@ type Limits struct {
 	TokenTTL         time.Duration `yaml:"token_ttl" doc:"longest life of an API token"`
 	AuditRetention   time.Duration `yaml:"audit_retention" doc:"age at which audit records are deleted, counted from when they were sealed, the same on all nodes; 0 keeps them for ever, because what is gone cannot be asked for again"`
 	RolloutHistory   time.Duration `yaml:"rollout_history" doc:"how long launches that have ended are remembered; 0 keeps them for ever"`
+	InstancesKept    time.Duration `yaml:"instances_kept" doc:"how long a node remembers an instance that has left"`
+	InstancesMost    int           `yaml:"instances_most" doc:"most instances that a node remembers beside those with an open watch"`
 	MaxStaleness     time.Duration `yaml:"max_staleness" doc:"how long a node that is cut off from the others goes on serving what it knows; 0 means for ever"`
 }
 
@@ -374,6 +377,8 @@ func (l *Limits) Defaults() {
 		SessionTTL:       12 * time.Hour,
 		TokenTTL:         5 * 365 * 24 * time.Hour,
 		RolloutHistory:   90 * 24 * time.Hour,
+		InstancesKept:    10 * time.Minute,
+		InstancesMost:    50_000,
 	}
 }
 
@@ -391,6 +396,7 @@ func (l Limits) Validate() error {
 		{"tenant_size", int64(l.TenantSize), int64(l.ConfigSize)},
 		{"revision_wait", int64(l.RevisionWait), int64(time.Millisecond)},
 		{"session_ttl", int64(l.SessionTTL), int64(time.Minute)}, {"token_ttl", int64(l.TokenTTL), int64(time.Minute)},
+		{"instances_kept", int64(l.InstancesKept), int64(time.Minute)}, {"instances_most", int64(l.InstancesMost), 1},
 	} {
 		if b.value < b.min {
 			errs = append(errs, fmt.Errorf("limits.%s: must be at least %d", b.name, b.min))

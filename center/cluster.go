@@ -27,9 +27,13 @@ type Nodes interface {
 	// nodes are reached, and the fingerprint of their authority. Unsupported on a
 	// node that cannot be joined.
 	Invitation() (config.Invitation, error)
-	// Instances asks every other node for the instances that it holds a connection
-	// of, for the path and what is below it; nodes that did not answer are named.
-	Instances(ctx context.Context, path config.Path) (found []config.Instance, silent []string, err error)
+	// Instances asks every other node for its instances; nodes that did not answer
+	// are named.
+	Instances(ctx context.Context, q config.InstanceQuery) (found []config.Instance, silent []string, err error)
+	// Receipts asks every other node for what it knows of the instances that are
+	// served a version of a config, with times by this node's clock; nodes that did
+	// not answer are named.
+	Receipts(ctx context.Context, path config.Path, version int64) (found []config.Receipt, silent []string, err error)
 }
 
 // Self describes this node, as it knows itself. It acts for the node and asks no

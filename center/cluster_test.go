@@ -26,6 +26,7 @@ var printOfCA = strings.Repeat("0123456789abcdef", 4)
 type fakeNodes struct {
 	status    config.ClusterStatus
 	instances []config.Instance
+	receipts  []config.Receipt
 	silent    []string
 	err       error
 
@@ -52,8 +53,12 @@ func (f *fakeNodes) Invitation() (config.Invitation, error) {
 	return config.Invitation{Addresses: []string{"h1:7403", "h2:7403"}, Fingerprint: printOfCA}, f.err
 }
 
-func (f *fakeNodes) Instances(context.Context, config.Path) ([]config.Instance, []string, error) {
+func (f *fakeNodes) Instances(context.Context, config.InstanceQuery) ([]config.Instance, []string, error) {
 	return f.instances, f.silent, f.err
+}
+
+func (f *fakeNodes) Receipts(context.Context, config.Path, int64) ([]config.Receipt, []string, error) {
+	return f.receipts, f.silent, f.err
 }
 
 // cluster runs a node that belongs to the fake cluster.

@@ -43,26 +43,27 @@ func TestInstancesTellWhoWatchesWhat(t *testing.T) {
 	w := n.watching("pod-1", "acme/shop/prod", "globex/web/prod/x.json")
 	delivery, _, err := w.Next()
 	n.must(err)
-	got, err := n.Instances(n.admin(), path(t, "acme/shop/prod/app.json"), pages)
+	got, err := n.Instances(n.admin(), center.InstanceRequest{Path: path(t, "acme/shop/prod/app.json")})
 	n.must(err)
 	want := []config.Instance{{
 		ID: "pod-1", Labels: map[string]string{"zone": "a"}, Address: "192.0.2.1", Agent: "shop/1", User: "admin",
-		Protocol: "rest", Node: "n1", Watches: []string{"acme/shop/prod"}, Sent: delivery.Revision,
+		Protocol: "rest", Node: "n1", Connected: true, Watches: []string{"acme/shop/prod"}, Sent: delivery.Revision,
+		Holds: []config.Holding{{Path: path(t, "acme/shop/prod/app.json"), Sent: 1}},
 	}}
-	if diff := cmp.Diff(want, got.Items, cmpopts.IgnoreFields(config.Instance{}, "Since")); diff != "" {
+	if diff := cmp.Diff(want, got.Items, cmpopts.IgnoreFields(config.Instance{}, "Since", "Seen")); diff != "" {
 		t.Errorf("instances (-want +got):\n%s", diff)
 	}
-	if got.Items[0].Since.IsZero() {
-		t.Error("want it known since when")
+	if got.Items[0].Since.IsZero() || got.Items[0].Seen.Before(got.Items[0].Since) {
+		t.Errorf("want it known since when, got %+v", got.Items[0])
 	}
 	if self := n.Self(t.Context()); self.Watchers != 1 {
 		t.Errorf("want one watcher, got %d", self.Watchers)
 	}
 	w.Close()
-	got, err = n.Instances(n.admin(), config.Path{}, pages)
+	got, err = n.Instances(n.admin(), center.InstanceRequest{Path: config.Path{}})
 	n.must(err)
-	if len(got.Items) != 0 || n.Self(t.Context()).Watchers != 0 {
-		t.Errorf("want nobody after the watch was closed, got %+v", got)
+	if len(got.Items) != 1 || got.Items[0].Connected || n.Self(t.Context()).Watchers != 0 {
+		t.Errorf("want it remembered as one that has left after the watch was closed, got %+v", got)
 	}
 }
 
@@ -82,7 +83,7 @@ func TestInstancesOfAPathAreThoseThatItConcerns(t *testing.T) {
 		"acme/shop/dev/app.json":  {"acme", "acme/*/dev"},
 		"acme/shop/test":          {"acme"},
 	} {
-		got, err := n.Instances(n.admin(), path(t, where), pages)
+		got, err := n.Instances(n.admin(), center.InstanceRequest{Path: path(t, where)})
 		n.must(err)
 		for i := range want {
 			want[i] += "@n1"
@@ -92,7 +93,7 @@ func TestInstancesOfAPathAreThoseThatItConcerns(t *testing.T) {
 		}
 	}
 	for _, where := range []string{"ghost", "acme/ghost", "acme/shop/ghost", "acme/shop/prod/ghost.json"} {
-		wantKind(t, config.NotFound, second(n.Instances(n.admin(), path(t, where), pages)))
+		wantKind(t, config.NotFound, second(n.Instances(n.admin(), center.InstanceRequest{Path: path(t, where)})))
 	}
 }
 
@@ -113,7 +114,7 @@ func TestInstancesOfOtherNodesAreAdded(t *testing.T) {
 	n.watching("pod-2", "acme")
 	var all []config.Instance
 	for page := (center.PageRequest{Limit: 2}); ; {
-		got, err := n.Instances(n.admin(), path(t, "acme"), page)
+		got, err := n.Instances(n.admin(), center.InstanceRequest{Path: path(t, "acme"), PageRequest: page})
 		n.must(err)
 		if diff := cmp.Diff([]string{"n3", "n4"}, got.Silent); diff != "" {
 			t.Errorf("silent nodes (-want +got):\n%s", diff)
@@ -130,9 +131,9 @@ func TestInstancesOfOtherNodesAreAdded(t *testing.T) {
 	if slices.ContainsFunc(all[1:], func(i config.Instance) bool { return i.Node == "n1" && i.Since.Equal(all[0].Since) }) {
 		t.Error("want no two of a node since the same moment, or pages would lose one")
 	}
-	wantKind(t, config.Invalid, second(n.Instances(n.admin(), path(t, "acme"), center.PageRequest{After: "x!"})))
+	wantKind(t, config.Invalid, second(n.Instances(n.admin(), center.InstanceRequest{Path: path(t, "acme"), PageRequest: center.PageRequest{After: "x!"}})))
 	nodes.err = config.Errorf(config.Timeout, "", "", "too slow")
-	wantKind(t, config.Timeout, second(n.Instances(n.admin(), path(t, "acme"), pages)))
+	wantKind(t, config.Timeout, second(n.Instances(n.admin(), center.InstanceRequest{Path: path(t, "acme")})))
 }
 
 func FuzzInstancesAfter(f *testing.F) {
@@ -143,7 +144,7 @@ func FuzzInstancesAfter(f *testing.F) {
 	f.Add("not base64!")
 	f.Fuzz(func(t *testing.T, after string) {
 		ctx := auth.WithIdentity(t.Context(), auth.Identity{Subject: center.AdminUser, Method: "basic"})
-		got, err := n.Instances(ctx, config.Path{}, center.PageRequest{After: after})
+		got, err := n.Instances(ctx, center.InstanceRequest{PageRequest: center.PageRequest{After: after}})
 		if err != nil && config.KindOf(err) != config.Invalid {
 			t.Errorf("%q: %v", after, err)
 		}

@@ -112,7 +112,7 @@ func TestMaxStaleness(t *testing.T) {
 		for name, err := range map[string]error{
 			"read": read(), "watch": ended, "open": opened,
 			"list":      second(n.Tenants(n.admin(), pages)),
-			"instances": second(n.Instances(n.admin(), path(t, "acme"), pages)),
+			"instances": second(n.Instances(n.admin(), center.InstanceRequest{Path: path(t, "acme")})),
 		} {
 			if e := wantKind(t, config.Unavailable, err); !strings.Contains(e.Error(), "cut off from the others for 1") {
 				t.Errorf("%s: want it said for how long, got %v", name, err)

@@ -21,6 +21,8 @@ type Freshness struct {
 type Read struct {
 	Path   config.Path
 	Client config.Client
+	// Protocol names what the client speaks, for listings of instances.
+	Protocol string
 	Freshness
 }
 
@@ -34,7 +36,8 @@ type Served struct {
 // Get finds the release that the client is served of one config.
 func (c *Center) Get(ctx context.Context, r Read) (Served, error) {
 	const op = "config.read"
-	if _, err := c.authorize(ctx, op, auth.Fetch, r.Path); err != nil {
+	id, err := c.authorize(ctx, op, auth.Fetch, r.Path)
+	if err != nil {
 		return Served{}, err
 	}
 	snap, err := c.fresh(ctx, op, r.Freshness)
@@ -55,6 +58,9 @@ func (c *Center) Get(ctx context.Context, r Read) (Served, error) {
 		}
 		return Served{}, located(op, "", errNoRelease(r.Path))
 	}
+	if r.Client.ID != "" {
+		c.instances.readConfig(c.visiting(id, auth.RequestFrom(ctx), r.Client, r.Protocol), r.Path, release.Version)
+	}
 	return Served{Release: release, Revision: c.token(snap.Revision)}, nil
 }
 
@@ -73,6 +79,8 @@ func (c *Center) Content(ctx context.Context, r *config.Release) ([]byte, error)
 type ReadEnv struct {
 	Env    config.Path
 	Client config.Client
+	// Protocol names what the client speaks, for listings of instances.
+	Protocol string
 	Freshness
 }
 
@@ -86,7 +94,8 @@ type EnvSnapshot struct {
 // revision: never half of a change set.
 func (c *Center) Snapshot(ctx context.Context, r ReadEnv) (EnvSnapshot, error) {
 	const op = "env.read"
-	if _, err := c.authorize(ctx, op, auth.Fetch, r.Env); err != nil {
+	id, err := c.authorize(ctx, op, auth.Fetch, r.Env)
+	if err != nil {
 		return EnvSnapshot{}, err
 	}
 	snap, err := c.fresh(ctx, op, r.Freshness)
@@ -101,6 +110,9 @@ func (c *Center) Snapshot(ctx context.Context, r ReadEnv) (EnvSnapshot, error) {
 		if release := cfg.Rollout.Resolve(r.Client); release != nil && cfg.MetaRevision != 0 {
 			answer.Releases = append(answer.Releases, release)
 		}
+	}
+	if r.Client.ID != "" {
+		c.instances.readEnv(c.visiting(id, auth.RequestFrom(ctx), r.Client, r.Protocol), r.Env, snap.Revision)
 	}
 	return answer, nil
 }

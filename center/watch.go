@@ -39,7 +39,9 @@ type Watch struct {
 	request  auth.Request
 	protocol string
 	patterns []string
+	selects  []config.Pattern // what the patterns say
 	since    time.Time
+	named    *named // nil for a client without a name
 }
 
 // Delivery is everything that changed for the client since the last one, as of
@@ -72,7 +74,7 @@ func (c *Center) Watch(ctx context.Context, r WatchRequest, notify func()) (*Wat
 	}
 	w := &Watch{
 		center: c, identity: id, scopes: scopes, notify: notify,
-		client: r.Client, request: auth.RequestFrom(ctx), protocol: r.Protocol, patterns: slices.Clone(r.Patterns),
+		client: r.Client, request: auth.RequestFrom(ctx), protocol: r.Protocol, patterns: slices.Clone(r.Patterns), selects: patterns,
 	}
 	if user, ok := c.directory.User(id.Subject); ok {
 		w.password = user.PasswordHash
@@ -177,6 +179,6 @@ func (w *Watch) Revision() config.Token { return w.center.token(w.sub.Revision()
 
 // Close ends the subscription. notify may be called once more meanwhile.
 func (w *Watch) Close() {
-	w.center.instances.remove(w)
+	w.center.instances.remove(w, w.center.now())
 	w.sub.Close()
 }

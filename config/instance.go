@@ -29,6 +29,16 @@ type Instance struct {
 	Holds []Holding `json:"holds,omitempty"`
 }
 
+// InstanceQuery asks a node for its instances.
+type InstanceQuery struct {
+	// Path is what they have to do with, or something below it.
+	Path Path
+	// After is where to go on from, and Limit about how many are wanted in the
+	// order of listings; 0 is all.
+	After string
+	Limit int
+}
+
 // Client returns the instance as rollouts choose by it.
 func (i *Instance) Client() Client {
 	return Client{ID: i.ID, Address: i.Address, Labels: i.Labels, Slot: i.Slot}

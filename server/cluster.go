@@ -62,6 +62,7 @@ func (n *node) attachCluster() {
 		Local:     func() config.Node { return n.center.Self(context.Background()) },
 		Revision:  func() int64 { return n.view.Snapshot().Revision },
 		Instances: n.center.LocalInstances,
+		Receipts:  n.center.LocalReceipts,
 		Check:     n.center.CheckJoinToken,
 		Redeem:    n.center.RedeemJoinToken,
 		ID:        func() string { return n.view.Snapshot().Cluster },

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
@@ -234,82 +233,6 @@ func (c *Cluster) Invitation() (config.Invitation, error) {
 		}
 	}
 	return out, nil
-}
-
-// Instances implements center.Nodes.
-func (c *Cluster) Instances(ctx context.Context, path config.Path) (found []config.Instance, silent []string, err error) {
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	take := func(name string, more []config.Instance, quiet []string, err error) {
-		mu.Lock()
-		defer mu.Unlock()
-		found, silent = append(found, more...), append(silent, quiet...)
-		if err != nil {
-			silent = append(silent, name)
-		}
-	}
-	members := c.roster(ctx)
-	for _, m := range members {
-		if !c.settings.Edge && (m.Peer == c.settings.Advertise || m.Name == c.settings.Name) {
-			continue
-		}
-		asking.Go(func() {
-			out, err := c.askInstances(ctx, m, url.Values{"path": {path.String()}})
-			take(nameOr(m), out.Instances, nil, err)
-		})
-	}
-	asking.Go(func() {
-		if !c.settings.Edge {
-			more, quiet := c.askEdges(ctx, path, "")
-			take("", more, quiet, nil)
-			return
-		}
-		for _, m := range members { // one of them asks the other edges
-			out, err := c.askInstances(ctx, m, url.Values{"path": {path.String()}, "of": {ofEdges}, "but": {c.settings.Name}})
-			if err == nil {
-				take("", out.Instances, out.Silent, nil)
-				return
-			}
-		}
-	})
-	asking.Wait()
-	slices.Sort(silent)
-	return found, silent, ctx.Err()
-}
-
-// ofEdges asks a member for the instances of the edges that say hello to it.
-const ofEdges = "edges"
-
-func (c *Cluster) askInstances(ctx context.Context, m member, query url.Values) (instances, error) {
-	ctx, cancel := context.WithTimeout(ctx, askPatience+answerPatience)
-	defer cancel()
-	var out instances
-	err := c.calls.get(ctx, m.Peer, "/node/instances?"+query.Encode(), &out)
-	return out, err
-}
-
-// askEdges asks the edges that say hello here, but one.
-func (c *Cluster) askEdges(ctx context.Context, path config.Path, but string) (found []config.Instance, silent []string) {
-	ctx, cancel := context.WithTimeout(ctx, askPatience)
-	defer cancel()
-	var mu sync.Mutex
-	var asking sync.WaitGroup
-	for _, name := range c.others.askable(time.Now()) {
-		if name == but {
-			continue
-		}
-		asking.Go(func() {
-			more, err := c.others.ask(ctx, name, path.String())
-			mu.Lock()
-			defer mu.Unlock()
-			if err != nil {
-				silent = append(silent, name)
-			}
-			found = append(found, more...)
-		})
-	}
-	asking.Wait()
-	return found, silent
 }
 
 // nameOr is a member's name, or what it has in the place of one.

@@ -99,7 +99,7 @@ func TestNodesSpeakForThemselvesAlone(t *testing.T) {
 	liar := newCaller(keeper(t, o.files("e7")).Dial)
 	defer liar.close()
 	say := hello{Report: report{Boot: "b", Node: config.Node{Name: "e8", Role: config.Edge}}}
-	for path, body := range map[string]any{"/node/hello": &say, "/node/answers/x?node=e8": &instances{}} {
+	for path, body := range map[string]any{"/node/hello": &say, "/node/answers/x?node=e8": &clients{}} {
 		err := liar.post(t.Context(), addr, path, body, &nothing{})
 		if config.KindOf(err) != config.Denied || !strings.Contains(err.Error(), "the certificate is that of the node e7, not of e8") {
 			t.Errorf("%s: want it denied, got %v", path, err)

@@ -75,8 +75,8 @@ func (c *caller) call(ctx context.Context, method, addr, path string, in any, ou
 		return refusal(addr, resp)
 	}
 	most := int64(maxBody)
-	if _, large := out.(*instances); large {
-		most = maxInstances
+	if _, large := out.(*clients); large {
+		most = maxClients
 	}
 	if err := decode(resp.Body, most, out); err != nil {
 		return config.Errorf(config.Unavailable, "ask", addr, "this is no answer of a node: %w", err)

@@ -47,9 +47,10 @@ type Parts struct {
 	Local func() config.Node
 	// Revision is the position that this node serves.
 	Revision func() int64
-	// Instances are the clients that this node holds a connection of, for the path
-	// and what is below it.
-	Instances func(config.Path) []config.Instance
+	// Instances are the clients of this node that a query asks for, and Receipts
+	// what it knows of those that are served a version of a config.
+	Instances func(config.InstanceQuery) []config.Instance
+	Receipts  func(path config.Path, version int64) []config.Receipt
 	// Check verifies a join token that the node of that name with that key shows,
 	// and says whether it is for an edge. Redeem does the same, and binds it to them.
 	Check, Redeem func(ctx context.Context, token config.Secret, node, key string) (edge bool, err error)

@@ -115,7 +115,7 @@ func TestFoundersServeUntilTheirMajorityIsGone(t *testing.T) {
 		if n3.Version != "1.0.0" || n3.URL != "https://n3" {
 			t.Errorf("want it described as it was, got %+v", n3)
 		}
-		_, silent, err := nodes[0].Instances(t.Context(), config.Path{})
+		_, silent, err := nodes[0].Instances(t.Context(), config.InstanceQuery{})
 		if err != nil || !slices.Equal([]string{"n3"}, silent) {
 			t.Errorf("want n3 silent, got %v, %v", silent, err)
 		}
@@ -202,7 +202,7 @@ func TestNodesJoinOneAfterTheOther(t *testing.T) {
 
 	t.Run("instances are gathered from every other node", func(t *testing.T) {
 		for _, n := range append(slices.Clone(nodes), e1, e2) {
-			found, silent, err := n.Instances(t.Context(), config.Path{Tenant: "acme"})
+			found, silent, err := n.Instances(t.Context(), config.InstanceQuery{Path: config.Path{Tenant: "acme"}})
 			if err != nil || len(silent) > 0 {
 				t.Errorf("%s: %v, silent %v", n.settings.Name, err, silent)
 			}

@@ -124,7 +124,7 @@ func (o *office) withEngine(c *Cluster, members ...store.Member) *engine {
 	})
 	c.Attach(Parts{
 		Store: e, Local: func() config.Node { return config.Node{} }, Revision: func() int64 { return 1 },
-		Instances: func(config.Path) []config.Instance { return nil }, Check: o.check, Redeem: o.redeem, ID: func() string { return "id" },
+		Instances: func(config.InstanceQuery) []config.Instance { return nil }, Check: o.check, Redeem: o.redeem, ID: func() string { return "id" },
 	})
 	return e
 }

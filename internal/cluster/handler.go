@@ -49,7 +49,8 @@ func (c *Cluster) handler() http.Handler {
 
 	handle("GET /node/identity", false, func(r request) (any, error) { return c.identity(r.Context()), nil })
 	handle("GET /node/status", false, c.serveStatus)
-	handle("GET /node/instances", false, c.serveInstances)
+	handle("GET /node/instances", false, c.serveClients(ofInstances))
+	handle("GET /node/receipts", false, c.serveClients(ofReceipts))
 	handle("POST /node/hello", false, c.serveHello)
 	handle("POST /node/answers/{id}", false, c.serveAnswer)
 	handle("POST /node/renew", false, c.serveRenew)
@@ -136,22 +137,6 @@ func (c *Cluster) notYet() error {
 	return passing{config.Errorf(config.Unavailable, "", "", "the node %s is still starting", c.settings.Name)}
 }
 
-func (c *Cluster) serveInstances(r request) (any, error) {
-	parts := c.parts.Load()
-	if parts == nil {
-		return nil, c.notYet()
-	}
-	path, err := config.ParsePath(r.URL.Query().Get("path"))
-	if err != nil {
-		return nil, err
-	}
-	if query := r.URL.Query(); query.Get("of") == ofEdges {
-		found, silent := c.askEdges(r.Context(), path, query.Get("but"))
-		return &instances{Instances: found, Silent: silent}, nil
-	}
-	return &instances{Instances: parts.Instances(path)}, nil
-}
-
 func (c *Cluster) serveHello(r request) (any, error) {
 	var h hello
 	if err := decode(r.Body, maxBody, &h); err != nil {
@@ -180,19 +165,6 @@ func (c *Cluster) serveHello(r request) (any, error) {
 		answer.Edges = c.others.edges(time.Now())
 	}
 	return answer, nil
-}
-
-func (c *Cluster) serveAnswer(r request) (any, error) {
-	var a instances
-	if err := decode(r.Body, maxInstances, &a); err != nil {
-		return nil, err
-	}
-	name := r.URL.Query().Get("node")
-	if err := r.from(name); err != nil {
-		return nil, err
-	}
-	c.others.answered(name, r.PathValue("id"), a.Instances)
-	return &nothing{}, nil
 }
 
 func (c *Cluster) serveAct(act func(context.Context, request) error) func(request) (any, error) {

@@ -150,6 +150,16 @@ type node struct {
 	running sync.WaitGroup
 }
 
+// receipts are one of an instance that every node knows, and one of its own. Its
+// clock goes wrong, which nobody must notice.
+func (n *node) receipts(_ config.Path, version int64) []config.Receipt {
+	now := n.now().UnixMilli()
+	return []config.Receipt{
+		{Instance: 1, Seen: now, State: config.AckApplied},
+		{Instance: uint64(version), Seen: now - 1_000, State: config.AckRefused, ID: "client-of-" + n.settings.Name, Why: "because"},
+	}
+}
+
 func options(tb testing.TB, s Settings, dir string) Options {
 	return Options{
 		Settings: s, DataDir: dir, Version: "1.0.0", URL: func() string { return "https://" + s.Name },
@@ -176,7 +186,8 @@ func (o *office) start(s Settings, dir string) (*node, error) {
 		Store:     n.store,
 		Local:     func() config.Node { return *n.local.Load() },
 		Revision:  func() int64 { return 7 },
-		Instances: func(config.Path) []config.Instance { return slices.Clone(*n.held.Load()) },
+		Instances: func(config.InstanceQuery) []config.Instance { return slices.Clone(*n.held.Load()) },
+		Receipts:  n.receipts,
 		Check:     o.check,
 		Redeem:    o.redeem,
 		ID:        func() string { return "installation" },

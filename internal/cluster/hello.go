@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"maps"
-	"net/url"
 	"slices"
 	"sync"
 	"time"
@@ -152,19 +151,8 @@ func (c *Cluster) hear(ctx context.Context, addr string, answer *helloAnswer) bo
 	if len(answer.Members) > 0 {
 		c.remember(func(r *remembered) { c.describe(r); r.Members = answer.Members })
 	}
-	parts := c.parts.Load()
 	for _, q := range answer.Questions {
-		path, err := config.ParsePath(q.Path)
-		if err != nil || parts == nil {
-			continue // whoever asked finds this node silent
-		}
-		found := &instances{Instances: parts.Instances(path)}
-		ctx, cancel := context.WithTimeout(ctx, askPatience)
-		err = c.calls.post(ctx, addr, "/node/answers/"+url.PathEscape(q.ID)+"?node="+url.QueryEscape(c.settings.Name), found, &nothing{})
-		cancel()
-		if err != nil {
-			c.log.Debug("a question could not be answered", "peer", addr, "reason", err)
-		}
+		c.answerQuestion(ctx, addr, q)
 	}
 	return len(answer.Questions) > 0
 }

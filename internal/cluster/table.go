@@ -39,9 +39,9 @@ type entry struct {
 
 // asked is a question under way.
 type asked struct {
-	path   string
-	sent   bool
-	answer chan []config.Instance // takes one answer
+	question question
+	sent     bool
+	answer   chan *clients // takes one answer
 }
 
 // heard is what somebody else has heard.
@@ -160,11 +160,12 @@ func (t *table) askable(now time.Time) []string {
 	return out
 }
 
-// ask asks a node for its instances with its next hello, and waits for the
-// answer until ctx ends.
-func (t *table) ask(ctx context.Context, name, path string) ([]config.Instance, error) {
-	q := &asked{path: path, answer: make(chan []config.Instance, 1)}
+// ask asks a node for its clients with its next hello, and waits for the answer
+// until ctx ends.
+func (t *table) ask(ctx context.Context, name string, what question) (*clients, error) {
 	id := rand.Text()
+	what.ID = id
+	q := &asked{question: what, answer: make(chan *clients, 1)}
 	t.mu.Lock()
 	e, ok := t.entries[name]
 	if ok {
@@ -202,10 +203,10 @@ func (t *table) questions(ctx context.Context, name string) []question {
 			return nil
 		}
 		var out []question
-		for id, q := range e.asked {
+		for _, q := range e.asked {
 			if !q.sent {
 				q.sent = true
-				out = append(out, question{ID: id, Path: q.path})
+				out = append(out, q.question)
 			}
 		}
 		t.mu.Unlock()
@@ -221,7 +222,7 @@ func (t *table) questions(ctx context.Context, name string) []question {
 }
 
 // answered takes a node's answer in. What nobody waits for any more is dropped.
-func (t *table) answered(name, id string, found []config.Instance) {
+func (t *table) answered(name, id string, found *clients) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e, ok := t.entries[name]

@@ -113,9 +113,9 @@ func TestTableAsksAtTheNextHello(t *testing.T) {
 			t.Errorf("want nothing to ask, got %v", got)
 		}
 
-		answered := make(chan []config.Instance)
+		answered := make(chan *clients)
 		go func() {
-			found, err := heard.ask(t.Context(), "e1", "acme")
+			found, err := heard.ask(t.Context(), "e1", question{Path: "acme"})
 			if err != nil {
 				t.Error(err)
 			}
@@ -127,18 +127,18 @@ func TestTableAsksAtTheNextHello(t *testing.T) {
 		}
 		heard.answered("e1", "another", nil)
 		heard.answered("e2", asked[0].ID, nil)
-		heard.answered("e1", asked[0].ID, []config.Instance{{ID: "i"}})
-		if got := <-answered; len(got) != 1 || got[0].ID != "i" {
+		heard.answered("e1", asked[0].ID, &clients{Instances: []config.Instance{{ID: "i"}}})
+		if got := <-answered; got == nil || len(got.Instances) != 1 || got.Instances[0].ID != "i" {
 			t.Errorf("got %+v", got)
 		}
 		heard.answered("e1", asked[0].ID, nil) // once more, too late
 
 		ctx, cancel = context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if _, err := heard.ask(ctx, "e1", ""); config.KindOf(err) != config.Timeout {
+		if _, err := heard.ask(ctx, "e1", question{}); config.KindOf(err) != config.Timeout {
 			t.Errorf("want nobody to answer, got %v", err)
 		}
-		if _, err := heard.ask(ctx, "e9", ""); config.KindOf(err) != config.NotFound {
+		if _, err := heard.ask(ctx, "e9", question{}); config.KindOf(err) != config.NotFound {
 			t.Errorf("want nobody of that name, got %v", err)
 		}
 	})

@@ -18,9 +18,9 @@ import (
 
 // The largest bodies.
 const (
-	maxBody      = 1 << 20
-	maxInstances = 32 << 20
-	maxMembers   = 1000
+	maxBody    = 1 << 20
+	maxClients = 64 << 20
+	maxMembers = 1000
 )
 
 // DataFormat is the generation of what nodes write and say. A node refuses to
@@ -95,15 +95,28 @@ type helloAnswer struct {
 	Questions []question `json:"questions,omitempty"`
 }
 
-// question asks a node that cannot be called for its instances.
+// question asks a node for its clients; with an ID, one that cannot be called.
 type question struct {
 	ID   string `json:"id"`
 	Path string `json:"path"`
+	// Of is what to tell of them, ofReceipts or else ofInstances, which nodes of a
+	// version before there were receipts take it for.
+	Of string `json:"of,omitempty"`
+	// Of instances: where to go on from, and about how many are wanted; 0 is all.
+	After string `json:"after,omitempty"`
+	Limit int    `json:"limit,omitempty"`
+	// Version is, of receipts, the one that the clients are served.
+	Version int64 `json:"version,omitempty"`
 }
 
-// instances is the answer to a question, and to GET /node/instances.
-type instances struct {
-	Instances []config.Instance `json:"instances"`
+// clients is the answer to a question, and to GET /node/instances and
+// /node/receipts.
+type clients struct {
+	Instances []config.Instance `json:"instances,omitempty"`
+	Receipts  []config.Receipt  `json:"receipts,omitempty"`
+	// Now is the answering node's clock, in milliseconds since 1970, that the times
+	// of receipts are by. 0 is a node that knows no receipts.
+	Now int64 `json:"now,omitempty"`
 	// Silent are the nodes that were asked and did not answer.
 	Silent []string `json:"silent,omitempty"`
 }
@@ -217,10 +230,10 @@ func (a *helloAnswer) check() error {
 	return checkMembers(a.Members)
 }
 
-func (i *instances) check() error {
-	for at := range i.Instances {
-		if len(i.Instances[at].Watches) > 10_000 {
-			return errors.New("too many watches")
+func (c *clients) check() error {
+	for at := range c.Instances {
+		if i := &c.Instances[at]; len(i.Watches) > 10_000 || len(i.Holds) > 10_000 {
+			return errors.New("too many watches or holdings")
 		}
 	}
 	return nil

@@ -18,7 +18,7 @@ import (
 // bodies is one value of everything that is decoded.
 func bodies() []checked {
 	return []checked{
-		&identity{}, &report{}, &hello{}, &helloAnswer{}, &instances{}, &authority{}, &joinRequest{}, &joinAnswer{},
+		&identity{}, &report{}, &hello{}, &helloAnswer{}, &clients{}, &authority{}, &joinRequest{}, &joinAnswer{},
 		&renewal{}, &leaderRequest{}, &nothing{}, &problem{}, &remembered{},
 	}
 }

@@ -104,6 +104,23 @@ func (c *Config) changedFor(client config.Client, since int64) bool {
 	return true
 }
 
+// ServedAt returns the version that a client was served as of a revision; 0 if
+// nothing was, or if what was is not remembered.
+func (c *Config) ServedAt(client config.Client, revision int64) int64 {
+	if revision <= 0 {
+		return 0
+	}
+	if c.ServedRevision <= revision {
+		return identify(c.Rollout.Resolve(client), c.created).version
+	}
+	for i := len(c.past) - 1; i >= 0; i-- {
+		if p := &c.past[i]; p.revision <= revision {
+			return p.resolve(client).version
+		}
+	}
+	return 0
+}
+
 func (p *past) resolve(client config.Client) identity {
 	if p.rollout == nil {
 		return p.served

@@ -37,10 +37,6 @@ func clusterRoutes() []Route {
 			summary: "List the join tokens that are still good"}, (*api).listJoinTokens),
 		control(Route{Method: "DELETE", Pattern: "/v1/cluster/tokens/{id}", Op: "cluster.revoke_join_token", ID: "revoke-join-token", tag: tagCluster,
 			summary: "Take a join token back", description: "A node that it has let in stays.", errors: readStatuses}, (*api).revokeJoinToken),
-		control(Route{Method: "GET", Pattern: pathEnv + "/instances", Op: "instance.list", ID: "list-env-instances", tag: tagCluster,
-			summary: "List who is watching an env, on every node", errors: readStatuses}, (*api).listEnvInstances),
-		control(Route{Method: "GET", Pattern: pathConfig + "/instances", Op: "instance.list", ID: "list-config-instances", tag: tagCluster,
-			summary: "List who is watching a config, on every node", errors: readStatuses}, (*api).listConfigInstances),
 	}
 }
 
@@ -100,18 +96,4 @@ func (a *api) revokeJoinToken(ctx context.Context, in *struct {
 	ID string `path:"id" doc:"the token's id, not the token" maxLength:"64" example:"k7wq3n5xv2bd"`
 }) (*empty, error) {
 	return done(a.center.RevokeJoinToken(ctx, in.ID))
-}
-
-func (a *api) listEnvInstances(ctx context.Context, in *struct {
-	EnvPath
-	PageQuery
-}) (*answered[center.InstanceList], error) {
-	return answer(a.center.Instances(ctx, in.path(), in.request()))
-}
-
-func (a *api) listConfigInstances(ctx context.Context, in *struct {
-	ConfigPath
-	PageQuery
-}) (*answered[center.InstanceList], error) {
-	return answer(a.center.Instances(ctx, in.path(), in.request()))
 }

@@ -46,7 +46,11 @@ func (n *nodes) Invitation() (config.Invitation, error) {
 	return config.Invitation{Addresses: []string{"h1:7403"}, Fingerprint: strings.Repeat("0f", 32)}, nil
 }
 
-func (n *nodes) Instances(context.Context, config.Path) ([]config.Instance, []string, error) {
+func (n *nodes) Receipts(context.Context, config.Path, int64) ([]config.Receipt, []string, error) {
+	return nil, nil, nil
+}
+
+func (n *nodes) Instances(context.Context, config.InstanceQuery) ([]config.Instance, []string, error) {
 	return []config.Instance{{ID: "far", Node: "n2", Watches: []string{"acme/shop/prod"}}}, []string{"n3"}, nil
 }
 
@@ -141,6 +145,8 @@ func TestInstancesOverHTTP(t *testing.T) {
 	}()
 	s.await(func() bool { return s.center.Self(t.Context()).Watchers == 2 })
 
+	held, err := config.ParsePath("acme/shop/prod/app.yaml")
+	s.must(err)
 	for _, where := range []string{prod, file} {
 		var all []config.Instance
 		for path := where + "/instances?limit=2"; path != ""; {
@@ -159,7 +165,8 @@ func TestInstancesOverHTTP(t *testing.T) {
 		}
 		want := config.Instance{
 			ID: "pod-1", Labels: map[string]string{"zone": "a"}, Address: "127.0.0.1", Agent: "shop/1", User: "app",
-			Protocol: Name, Node: "n1", Since: all[1].Since, Watches: []string{"acme/shop/prod"}, Sent: at.Revision,
+			Protocol: Name, Node: "n1", Since: all[1].Since, Connected: true, Seen: all[1].Seen,
+			Watches: []string{"acme/shop/prod"}, Sent: at.Revision, Holds: []config.Holding{{Path: held, Sent: 1}},
 		}
 		if diff := cmp.Diff(want, all[1]); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", where, diff)

@@ -99,7 +99,7 @@ func (a *api) readConfig(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	served, err := a.center.Get(r.Context(), center.Read{Path: configPath(r), Client: client, Freshness: fresh})
+	served, err := a.center.Get(r.Context(), center.Read{Path: configPath(r), Client: client, Protocol: Name, Freshness: fresh})
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func (a *api) readEnv(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	path := configPath(r)
-	snap, err := a.center.Snapshot(r.Context(), center.ReadEnv{Env: path, Client: client, Freshness: fresh})
+	snap, err := a.center.Snapshot(r.Context(), center.ReadEnv{Env: path, Client: client, Protocol: Name, Freshness: fresh})
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/setpointhq/setpoint/center"
 )
 
 // Route is one thing that can be asked for.
@@ -36,6 +38,7 @@ type bodyKind uint8
 const (
 	noBody        bodyKind = iota
 	smallBody              // JSON without content
+	reportBody             // JSON with what an instance reports
 	contentBody            // JSON with the content of one config
 	changeSetBody          // JSON with the contents of many
 	archiveBody            // an archive
@@ -46,7 +49,7 @@ const (
 func Routes() []Route {
 	return slices.Concat(
 		dataRoutes(), scopeRoutes(), freezeRoutes(), configRoutes(), draftRoutes(), publishRoutes(),
-		historyRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), auditRoutes(), clusterRoutes(), backupRoutes(), tenantRoutes(),
+		historyRoutes(), explainRoutes(), previewRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), auditRoutes(), clusterRoutes(), instanceRoutes(), backupRoutes(), tenantRoutes(),
 	)
 }
 
@@ -72,6 +75,8 @@ func (a *api) maxBody(kind bodyKind) int64 {
 	switch kind {
 	case smallBody:
 		return envelope
+	case reportBody: // of as many configs as it may, with the longest reasons
+		return center.MaxReports*4<<10 + envelope
 	case contentBody: // base64 takes four bytes for three
 		return int64(a.center.Limits().ConfigSize)*4/3 + envelope
 	case changeSetBody:

@@ -27,16 +27,19 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		"create-tenant": `{"name":"n"}`, "update-tenant": `{"description":"d"}`,
 		"create-app": `{"name":"n"}`, "update-app": `{"description":"d"}`,
 		"create-env": `{"name":"n"}`, "update-env": `{"description":"d"}`,
-		"freeze-env": `{"to":"2099-01-01T00:00:00Z"}`,
+		"freeze-env":    `{"to":"2099-01-01T00:00:00Z"}`,
 		"create-config": `{"name":"n.yaml"}`, "update-config": `{"description":"d"}`, "undelete-config": `{}`,
 		"save-draft": `{"content":"a: 1"}`, "validate-content": `{"content":"a: 1"}`,
 		"publish-config":     `{"content":"a: 1"}`,
 		"publish-change-set": `{"items":[{"path":"` + filled("{tenant}/{app}/{env}/{name}", values)[1:] + `","content":"a: 1"}]}`,
+		"preview-launch":     `{"items":["` + filled("{tenant}/{app}/{env}/{name}", values)[1:] + `"],"strategy":{"kind":"canary","rule":{"share":100}}}`,
+		"preview-rollout":    `{"strategy":{"kind":"canary","rule":{"share":100}}}`,
 		"rollback-config":    `{"version":1}`, "promote": `{"from_env":"test","to_env":"prod"}`,
 		"login": `{"username":"nobody","password":"x"}`, "set-password": `{"old":"x","new":"y"}`,
 		"create-token": `{"user":"vera"}`, "create-user": `{"name":"eve","password":"` + password + `"}`, "update-user": `{"description":"d"}`,
-		"create-binding": `{"user":"nobody","role":"admin","scope":""}`,
-		"move-leader":    `{"name":"n2"}`, "create-join-token": `{"ttl":"1h"}`,
+		"create-binding":  `{"user":"nobody","role":"admin","scope":""}`,
+		"report-instance": `{"reports":[{"path":"` + filled("{tenant}/{app}/{env}/{name}", values)[1:] + `","version":1,"state":"applied"}]}`,
+		"move-leader":     `{"name":"n2"}`, "create-join-token": `{"ttl":"1h"}`,
 	}
 	q := request{method: r.Method, path: filled(r.Pattern, values), body: bodies[r.ID]}
 	switch r.ID {
@@ -44,6 +47,8 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		q.path += "?wait=0s&path=" + filled("{tenant}/{app}/{env}", values)[1:]
 	case "list-tokens":
 		q.path += "?user=vera"
+	case "report-instance":
+		q.path += "?instance=pod-1"
 	case "import-tenant":
 		q.body, q.header = "no export", map[string]string{"Content-Type": "application/octet-stream"}
 	case "import-env":
