@@ -71,6 +71,9 @@ func (a *agent) run(ctx context.Context, once bool) error {
 	}
 	defer c.Close()
 	set, err := a.open(ctx, c, once)
+	if err != nil && ctx.Err() != nil && !once {
+		return nil // told to end before there was anything to keep
+	}
 	if err != nil {
 		return err
 	}
@@ -116,7 +119,9 @@ func jitter(d time.Duration) time.Duration {
 // open waits for the first state. An agent that stays waits for as long as no
 // server answers: it may have started before the network.
 func (a *agent) open(ctx context.Context, c *client.Client, once bool) (*client.Set, error) {
-	o := client.SetOptions{Patterns: a.plan.patterns, CacheDir: a.home.cache(), Manual: true}
+	o := client.SetOptions{
+		Patterns: a.plan.patterns, CacheDir: a.home.cache(), Manual: true, StartWithin: time.Duration(a.settings.StartWithin),
+	}
 	if name := a.settings.CacheKeyFile; name != "" {
 		key, err := readSecret(name)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 	"unicode/utf8"
 
 	"github.com/aymanbagabas/go-udiff"
@@ -22,7 +23,7 @@ func (a *agent) dryRun(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer c.Close()
-	set, err := c.Open(ctx, client.SetOptions{Patterns: a.plan.patterns, Manual: true})
+	set, err := c.Open(ctx, client.SetOptions{Patterns: a.plan.patterns, Manual: true, StartWithin: time.Duration(a.settings.StartWithin)})
 	if err != nil {
 		return err
 	}
@@ -39,7 +40,7 @@ func (a *agent) dryRun(ctx context.Context, out io.Writer) error {
 		}
 	}
 	if changes+refusals > 0 {
-		return fmt.Errorf("%d files would change, %d groups would be refused", changes, refusals)
+		return fmt.Errorf("files that would change: %d; groups that would be refused: %d", changes, refusals)
 	}
 	return nil
 }

@@ -186,7 +186,7 @@ func (g *group) apply(ctx context.Context, files []*rendering) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := g.command(ctx, g.CheckNew, files, s); err != nil {
+	if err := g.command(ctx, "check_new", g.CheckNew, files, s); err != nil {
 		s.discard()
 		return 0, err
 	}
@@ -199,16 +199,16 @@ func (g *group) swap(ctx context.Context, files []*rendering, s *swap) error {
 	if err != nil {
 		return g.restore(s, err)
 	}
-	if err := g.command(ctx, g.Check, files, &swap{}); err != nil {
+	if err := g.command(ctx, "check", g.Check, files, &swap{}); err != nil {
 		return g.restore(s, err)
 	}
 	// Half a reload is worse than a late end: it is not interrupted.
 	calm := context.WithoutCancel(ctx)
-	if err := g.command(calm, g.Reload, files, &swap{}); err != nil {
+	if err := g.command(calm, "reload", g.Reload, files, &swap{}); err != nil {
 		err = g.restore(s, err)
 		// The program may run with the new files, in whole or in part.
 		g.pending = true
-		if again := g.command(calm, g.Reload, files, &swap{}); again != nil {
+		if again := g.command(calm, "reload", g.Reload, files, &swap{}); again != nil {
 			g.log.Error("reload failed with the files of before, too", "group", g.Name, "error", again)
 			return err
 		}
@@ -235,12 +235,15 @@ func (g *group) restore(s *swap, why error) error {
 }
 
 // command runs one of the group's commands, if it has it.
-func (g *group) command(ctx context.Context, c Command, files []*rendering, s *swap) error {
+func (g *group) command(ctx context.Context, which string, c Command, files []*rendering, s *swap) error {
 	if c.empty() {
 		return nil
 	}
 	env := append(environment(g.getenv, g.PassEnv), fileVariables(files, s)...)
-	return g.run(ctx, invocation{Command: c, env: env, timeout: time.Duration(g.Timeout)})
+	if err := g.run(ctx, invocation{Command: c, env: env, timeout: time.Duration(g.Timeout)}); err != nil {
+		return fmt.Errorf("%s: %w", which, err)
+	}
+	return nil
 }
 
 func sortedPaths[T any](m map[config.Path]T) []config.Path {

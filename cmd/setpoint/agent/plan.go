@@ -99,6 +99,9 @@ func (p *planner) general(s *Settings) {
 		p.bad("retry", "first (%s) must not be longer than most (%s), and that at most %s",
 			time.Duration(s.Retry.First), time.Duration(s.Retry.Most), time.Duration(maxWait))
 	}
+	if s.StartWithin > maxWait {
+		p.bad("start_within", "must be at most %s", time.Duration(maxWait))
+	}
 	if s.Instance == "" {
 		p.bad("instance", "is missing, and this machine has no name: say how the agent is to be called")
 	}

@@ -27,6 +27,10 @@ type Settings struct {
 	Labels   map[string]string `yaml:"labels"`
 	Slot     string            `yaml:"slot"`
 
+	// StartWithin is how long to wait for the servers before starting from what
+	// is known from before.
+	StartWithin Duration `yaml:"start_within"`
+
 	// StateDir is the agent's own directory: its lock, its copy of the configs,
 	// and the journal of a swap under way.
 	StateDir string `yaml:"state_dir"`
@@ -96,6 +100,7 @@ func (s *Settings) defaults(base string, getenv func(string) string) {
 	if err == nil {
 		s.Instance = cmp.Or(s.Instance, host)
 	}
+	s.StartWithin = cmp.Or(s.StartWithin, Duration(5*time.Second))
 	s.StateDir = absolute(base, cmp.Or(s.StateDir, defaultStateDir(getenv)))
 	s.StatusFile = absolute(base, s.StatusFile)
 	for _, name := range []*string{&s.TokenFile, &s.CAFile, &s.CacheKeyFile} {
@@ -151,10 +156,14 @@ type Command struct {
 
 func (c Command) empty() bool { return c.Shell == "" && len(c.Args) == 0 }
 
-// String is the command as a person reads it.
+// String is the command as a person reads it; of a script the first line.
 func (c Command) String() string {
 	if c.Shell != "" {
-		return c.Shell
+		first, _, more := strings.Cut(strings.TrimSpace(c.Shell), "\n")
+		if more {
+			first += " …"
+		}
+		return first
 	}
 	return strings.Join(c.Args, " ")
 }
