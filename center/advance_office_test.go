@@ -453,16 +453,29 @@ func TestEachStepIsTakenOnce(t *testing.T) {
 	})
 }
 
+// roughly has the office's acts go through a rough store.
+func roughly(r *rough) func(*center.Options) {
+	return func(o *center.Options) {
+		inner, _ := o.Store.(*memory.Store)
+		r.Store, r.inner, r.seen = inner, inner, map[int]int{}
+		o.Store = r
+	}
+}
+
+func (r *rough) between(hook func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hook = hook
+}
+
 // What was decided is not done if an env was frozen before it was.
 func TestAFreezeBetweenDecisionAndCommit(t *testing.T) {
 	r := &rough{}
 	sealing(t, func(t *testing.T, n *node) {
 		n.publish(prodApp, `1`)
 		l := n.launched(progressive(1000, config.FullShare), prodApp+"=2")
-		r.mu.Lock()
 		frozen := false
-		r.hook = func() { n.freezeFor(time.Hour); frozen = true }
-		r.mu.Unlock()
+		r.between(func() { n.freezeFor(time.Hour); frozen = true })
 		after(10 * time.Minute)
 		if !frozen {
 			t.Fatal("the office did not act")
@@ -470,34 +483,53 @@ func TestAFreezeBetweenDecisionAndCommit(t *testing.T) {
 		n.wantTold(l, "started by admin 10%")
 		after(time.Hour)
 		n.wantTold(l, "started by admin 10%", "advanced by system 100%", "promoted by system 100%")
-	}, func(o *center.Options) {
-		inner, _ := o.Store.(*memory.Store)
-		r.Store, r.inner = inner, inner
-		o.Store = r
-	})
+	}, roughly(r))
 }
 
-// What was decided is not done if somebody has called the launch off before it
-// was.
-func TestAnAbortBetweenDecisionAndCommit(t *testing.T) {
-	r := &rough{}
+// What was decided is not done if somebody has done something else before.
+func TestAnActBetweenDecisionAndCommit(t *testing.T) {
+	tests := []struct {
+		name string
+		act  func(*node, config.Launch) error
+		want []string // a minute after
+	}{
+		{"abort", func(n *node, l config.Launch) error {
+			_, err := n.AbortLaunch(n.admin(), act(l))
+			return err
+		}, []string{"started by admin 10%", "aborted by admin 10%"}},
+		{"advance", func(n *node, l config.Launch) error {
+			_, err := n.AdvanceLaunch(n.admin(), act(l))
+			return err
+		}, []string{"started by admin 10%", "advanced by admin 50%"}},
+		{"pause", func(n *node, l config.Launch) error {
+			_, err := n.PauseLaunch(n.admin(), act(l))
+			return err
+		}, []string{"started by admin 10%", "paused by admin 10%"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := &rough{}
+			sealing(t, func(t *testing.T, n *node) {
+				l := n.launched(progressive(1000, 5000, config.FullShare), prodApp+"=1")
+				r.between(func() {
+					other := join(t, r.inner) // that takes turns with nobody here
+					n.must(tt.act(other, l))
+				})
+				after(110 * time.Second)
+				n.wantTold(l, tt.want...)
+			}, roughly(r))
+		})
+	}
+}
+
+func TestAFailedActIsTriedAgain(t *testing.T) {
+	r := &rough{acts: 2, left: 1} // the next question is lost
 	sealing(t, func(t *testing.T, n *node) {
-		n.publish(prodApp, `1`)
-		l := n.launched(progressive(1000, config.FullShare), prodApp+"=2")
-		other := n.state(l)
-		r.mu.Lock()
-		r.hook = func() {
-			second := join(t, r.inner) // it takes turns with nobody here
-			_, err := second.AbortLaunch(second.admin(), act(other))
-			n.must(err)
+		l := n.launched(center.ReleaseOptions{BeginsAt: time.Now().Add(time.Minute)}, prodApp+"=1")
+		after(70 * time.Second)
+		n.wantTold(l, "scheduled by admin", "begun by system", "promoted by system")
+		if r.left != 0 {
+			t.Error("want an act to have failed")
 		}
-		r.mu.Unlock()
-		after(10 * time.Minute)
-		n.wantTold(l, "started by admin 10%", "aborted by admin 10%")
-		n.wantServed(prodApp, `1`, 1)
-	}, func(o *center.Options) {
-		inner, _ := o.Store.(*memory.Store)
-		r.Store, r.inner = inner, inner
-		o.Store = r
-	})
+	}, roughly(r))
 }
