@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -224,4 +225,30 @@ func TestBindingsOfOneSetAreNeverHalfChanged(t *testing.T) {
 		put(i + 1)
 	}
 	readers.Wait()
+}
+
+func TestALogLevelFollowsItsConfig(t *testing.T) {
+	srv := clienttest.NewServer(t)
+	set := func() *client.Set {
+		srv.Put(pathB, "1")
+		return open(t, srv.Client(t, client.Options{}), client.SetOptions{})
+	}()
+	bound, err := client.Bind(set, mustPath(t, pathA), client.BindOptions[logging]{Optional: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out record
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: liveLevel{bound}}))
+	log.Debug("one")
+	srv.Put(pathA, `{"level":"debug"}`)
+	wait(t, set, serves(t, pathA, `{"level":"debug"}`))
+	log.Debug("two")
+	srv.Put(pathA, `{"level":"loud"}`)
+	reported(t, srv, pathA, 2, config.AckRefused)
+	log.Debug("three")
+	for text, want := range map[string]bool{"one": false, "two": true, "three": true} {
+		if got := strings.Contains(out.String(), text); want != got {
+			t.Errorf("%s: want it logged %v, got %s", text, want, out.String())
+		}
+	}
 }

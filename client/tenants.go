@@ -68,6 +68,7 @@ type TenantContents struct {
 	Configs      int64 `json:"configs"`  // deleted ones, too
 	Rollouts     int64 `json:"rollouts"` // also of configs that were purged
 	Drafts       int64 `json:"drafts"`
+	Launches     int64 `json:"launches"` // those that have ended, too
 	Releases     int64 `json:"releases"`
 	AuditRecords int64 `json:"audit_records"`
 }
@@ -76,8 +77,8 @@ type TenantContents struct {
 // all of it is done.
 const importPatience = 24 * time.Hour
 
-// ImportTenant makes a tenant of an export, whole or not at all. It is not tried
-// again by itself, but may be if it was broken off.
+// ImportTenant makes a tenant of an export, whole or not at all. Launches that ran
+// arrive paused. It is not tried again by itself, but may be if it was broken off.
 func (c *Client) ImportTenant(ctx context.Context, i ImportTenant) (TenantImport, error) {
 	r := request{
 		method: http.MethodPost, path: "/v1/tenants/import", body: i.Export,

@@ -50,14 +50,14 @@ func TestTenantsAreExportedWhole(t *testing.T) {
 
 func TestTenantsAreImported(t *testing.T) {
 	asked, status := "", http.StatusCreated
-	answer := `{"tenant":{"name":"copy"},"installation":"k3vwq2ab","name":"acme","contents":{"configs":3}}`
+	answer := `{"tenant":{"name":"copy"},"installation":"k3vwq2ab","name":"acme","contents":{"configs":3,"launches":2}}`
 	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		asked = describe(r) + " " + r.Header.Get("Content-Type")
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, answer)
 	}))
 	got, err := c.ImportTenant(t.Context(), client.ImportTenant{Export: strings.NewReader("the file"), As: "copy", Discard: true})
-	want := client.TenantImport{Tenant: config.Tenant{Name: "copy"}, Installation: "k3vwq2ab", Name: "acme", Contents: client.TenantContents{Configs: 3}}
+	want := client.TenantImport{Tenant: config.Tenant{Name: "copy"}, Installation: "k3vwq2ab", Name: "acme", Contents: client.TenantContents{Configs: 3, Launches: 2}}
 	if diff := cmp.Diff(want, got); diff != "" || err != nil {
 		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
