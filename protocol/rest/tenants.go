@@ -24,7 +24,7 @@ func tenantRoutes() []Route {
 		direct(Route{Method: "POST", Pattern: "/v1/tenants/import", Op: "tenant.import", ID: "import-tenant", tag: tagScopes,
 			summary: "Import a tenant",
 			description: "From what an export wrote, in this installation or another: whole, or not at all. Versions, times and authors stay what they were; " +
-				"the audit records come along and tell where they are from. An import that was broken off can be repeated, or removed by deleting the tenant.",
+				"the audit records come along and tell where they are from. Launches that ran arrive paused, and scheduled ones whose time has passed are called off. An import that was broken off can be repeated, or removed by deleting the tenant.",
 			body: tenantBody, status: http.StatusCreated,
 			errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusTooManyRequests, http.StatusNotImplemented}}, (*api).importTenant, describeImportTenant),
 	}
@@ -113,7 +113,7 @@ func describeImportTenant(registry huma.Registry, op *huma.Operation) {
 	op.Responses["201"] = &huma.Response{
 		Description: "The tenant, and what came with it.", Headers: headers("Location", "where it is"),
 		Content: jsonBody[center.TenantImport](registry, center.TenantImport{
-			Tenant: config.Tenant{Name: "acme"}, Installation: "k3vwq2ab", Name: "acme", Contents: center.TenantContents{Apps: 1, Envs: 3, Configs: 12, Rollouts: 12, Releases: 90, AuditRecords: 140},
+			Tenant: config.Tenant{Name: "acme"}, Installation: "k3vwq2ab", Name: "acme", Contents: center.TenantContents{Apps: 1, Envs: 3, Configs: 12, Rollouts: 12, Launches: 4, Releases: 90, AuditRecords: 140},
 		}),
 	}
 }

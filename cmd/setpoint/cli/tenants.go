@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,8 +32,9 @@ func (a *app) tenantExport() *cobra.Command {
 			return a.tenantToFile(ctx, c, p.Tenant, to, force)
 		})
 	cmd.Long = "Write a tenant with its whole history to a file, as of one revision, while the server goes on\n" +
-		"serving: apps, envs, configs with metadata, drafts and every release that is kept, and the\n" +
-		"audit records. Without a name the file is called TENANT.tenant; with - it goes to standard output.\n\n" +
+		"serving: apps, envs, configs with metadata, drafts, every release that is kept, rollouts under\n" +
+		"way and ended, and the audit records. Without a name the file is called TENANT.tenant; with - it\n" +
+		"goes to standard output.\n\n" +
 		"'setpoint tenant import' makes a tenant of it, in this installation or another. Users, tokens\n" +
 		"and bindings are not part of it. The file has its name only once all of it is on disk and its\n" +
 		"digest was checked. It holds every content there is: keep it safe."
@@ -89,7 +91,8 @@ func (a *app) tenantImport() *cobra.Command {
 		})
 	cmd.Long = "Make a tenant of what 'setpoint tenant export' wrote, here or in another installation: whole or\n" +
 		"not at all. Versions, times and authors stay what they were. The audit records come along as\n" +
-		"history: they are written as of now and tell where and when they were made.\n\n" +
+		"history: they are written as of now and tell where and when they were made. Rollouts that ran\n" +
+		"arrive paused, and scheduled ones whose time has passed are aborted: nothing goes on by itself.\n\n" +
 		"The tenant is there once all of it is. An import that was broken off can be repeated, or what\n" +
 		"there is removed with 'setpoint tenant rm'. Nobody but the installation's administrators has a\n" +
 		"right to the new tenant: 'setpoint binding create' gives it."
@@ -113,6 +116,9 @@ func (a *app) importTenant(ctx context.Context, c *client.Client, in client.Impo
 		return err
 	}
 	n := done.Contents
-	return a.done(done, "imported tenant %s from installation %s: %s, %s, %s, %s", cmp.Or(done.Tenant.Name, in.As), done.Installation,
-		count(int(n.Configs), "config"), count(int(n.Releases), "release"), count(int(n.Drafts), "draft"), count(int(n.AuditRecords), "audit record"))
+	what := []string{count(int(n.Configs), "config"), count(int(n.Releases), "release"), count(int(n.Drafts), "draft"), count(int(n.AuditRecords), "audit record")}
+	if n.Launches > 0 {
+		what = append(what, count(int(n.Launches), "rollout"))
+	}
+	return a.done(done, "imported tenant %s from installation %s: %s", cmp.Or(done.Tenant.Name, in.As), done.Installation, strings.Join(what, ", "))
 }
