@@ -140,12 +140,16 @@ func (c *Center) authorizeLaunch(ctx context.Context, op string, verb auth.Verb,
 	if r.Path == (config.Path{}) {
 		return c.authorizeReach(ctx, op, verb, config.Path{Tenant: r.Tenant})
 	}
-	if id, err = c.authorize(ctx, op, verb, r.Path); err != nil || r.ID != "" {
-		r.Tenant = r.Path.Tenant
+	r.Tenant = r.Path.Tenant
+	if id, err = c.authorize(ctx, op, verb, r.Path); err != nil {
 		return id, err
 	}
-	r.Tenant = r.Path.Tenant
-	r.ID, err = launchOf(c.view.Snapshot(), r.Path)
+	snap := c.view.Snapshot()
+	if r.ID == "" {
+		r.ID, err = launchOf(snap, r.Path)
+	} else if l, ok := snap.Launch(r.Tenant, r.ID); ok && !slices.ContainsFunc(l.Items, func(i config.LaunchItem) bool { return i.Path == r.Path }) {
+		err = errNoLaunch(*r)
+	}
 	return id, located(op, r.Path.String(), err)
 }
 

@@ -20,7 +20,8 @@ func archiveRoutes() []Route {
 			summary: "Export what an env serves", description: "As an archive: each config at its file name, byte for byte as it was published, all as of one revision.",
 			errors: readStatuses}, (*api).exportEnv, describeExport),
 		direct(Route{Method: "POST", Pattern: pathEnv + "/import", Op: "config.import", ID: "import-env", tag: tagArchives,
-			summary: "Import a directory", description: "From an archive, as one change set. What is new is created, what is served already is left alone.",
+			summary: "Import a directory", description: "From an archive, as one change set. What is new is created, what is served already is left alone. " +
+				"How the releases get to their clients is said in the query, `rollout` in JSON. " + releaseDescription,
 			body: archiveBody, errors: publishStatuses}, (*api).importEnv, describeImport),
 	}
 }
@@ -71,7 +72,11 @@ func (l *lateWriter) Write(b []byte) (int, error) {
 }
 
 func (a *api) importEnv(w http.ResponseWriter, r *http.Request) error {
-	q, err := query(r, "dry_run", "prune", "comment")
+	q, err := query(r, append(releaseQuery(), "dry_run", "prune", "comment")...)
+	if err != nil {
+		return err
+	}
+	fields, err := readReleaseQuery(q)
 	if err != nil {
 		return err
 	}
@@ -97,6 +102,7 @@ func (a *api) importEnv(w http.ResponseWriter, r *http.Request) error {
 	}
 	result, err := a.center.Import(r.Context(), center.Import{
 		Env: configPath(r), Files: files, Comment: q.Get("comment"), DryRun: dryRun, Prune: prune,
+		ReleaseOptions: fields.options(),
 	})
 	if err != nil {
 		return err
@@ -135,10 +141,11 @@ func describeExport(_ huma.Registry, op *huma.Operation) {
 }
 
 func describeImport(registry huma.Registry, op *huma.Operation) {
-	op.Parameters = append(configParams()[:3],
+	op.Parameters = append(append(configParams()[:3],
 		queryParam("dry_run", "only tell what would happen", boolean()),
 		queryParam("prune", "delete the configs that no file stands for", boolean()),
-		queryParam("comment", "why; a protected env wants one", text()))
+		queryParam("comment", "why; a protected env wants one", text())),
+		describeReleaseQuery(registry)...)
 	op.RequestBody = &huma.RequestBody{Required: true, Content: archiveContent()}
 	op.Responses["200"] = &huma.Response{Description: "What was done.", Content: jsonBody[center.ImportResult](registry, nil)}
 }

@@ -4,9 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
+	"reflect"
 	"strings"
 	"unicode/utf8"
 )
@@ -19,6 +19,9 @@ func unmarshalStrict(data []byte, v any) error {
 		return err
 	}
 	if err := json.Unmarshal(data, v); err != nil {
+		if at, why := misfit(data, reflect.TypeOf(v)); at != "" {
+			return errors.New(strings.TrimPrefix(at, ".") + ": " + why)
+		}
 		return err
 	}
 	return checkKeys(data, nil)
@@ -96,18 +99,18 @@ func decodeBody(w http.ResponseWriter, r *http.Request, known *names, into any) 
 	if len(data) == 0 {
 		return malformed("body", "a body is required")
 	}
+	return decodeText("body", data, known, into)
+}
+
+// decodeText reads JSON that must have known names only; where is what holds it.
+func decodeText(where string, data []byte, known *names, into any) error {
 	if err := checkText(data); err != nil {
-		return malformed("body", err.Error())
+		return malformed(where, err.Error())
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(into); err != nil {
-		return jsonError(err)
+	if err := json.Unmarshal(data, into); err != nil {
+		return jsonError(where, data, reflect.TypeOf(into), err)
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return malformed("body", "there is more behind the JSON value")
-	}
-	return checkKeys(data, known)
+	return checkKeysOf(where, data, known)
 }
 
 // readBody reads all of a body that bounded has bounded.
@@ -137,28 +140,4 @@ func (b readable) Read(p []byte) (int, error) {
 		return n, known
 	}
 	return n, malformed("body", "the body cannot be read")
-}
-
-// jsonError says which field of a body is wrong.
-func jsonError(err error) error {
-	var wrongType *json.UnmarshalTypeError
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &wrongType):
-		where := "body"
-		for part := range strings.SplitSeq(wrongType.Field, ".") {
-			if part != "" && part[0] >= 'a' { // the others are embedded structs, of which the client knows nothing
-				where += "." + part
-			}
-		}
-		return malformed(where, fmt.Sprintf("want %s, got %s", wrongType.Type, clip(wrongType.Value)))
-	case errors.As(err, &syntax):
-		return malformed("body", fmt.Sprintf("not JSON, at byte %d: %s", syntax.Offset, syntax.Error()))
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return malformed("body", "not JSON: it ends too early")
-	}
-	if field, unknown := strings.CutPrefix(err.Error(), "json: unknown field "); unknown {
-		return malformed("body."+clip(strings.Trim(field, `"`)), "there is no such field")
-	}
-	return malformed("body", err.Error())
 }

@@ -27,12 +27,12 @@ func configRoutes() []Route {
 			summary: "Change a config's metadata", description: "Nothing that is served changes; a new format is that of the next release.",
 			body: smallBody, errors: changeStatuses}, (*api).updateConfig),
 		control(Route{Method: "DELETE", Pattern: pathConfig, Op: "config.delete", ID: "delete-config", tag: tagConfigs,
-			summary: "Delete a config", description: "It is served no longer; its history is kept, unless purged.", errors: changeStatuses}, (*api).deleteConfig),
+			summary: "Delete a config", description: "It is served no longer; its launches are aborted. Its history is kept, unless purged.", errors: changeStatuses}, (*api).deleteConfig),
 		control(Route{Method: "POST", Pattern: pathConfig + "/undelete", Op: "config.undelete", ID: "undelete-config", tag: tagConfigs,
 			summary: "Bring a deleted config back", description: "It serves again what it served before.",
 			body: smallBody, errors: createStatuses}, (*api).undeleteConfig),
-		control(Route{Method: "GET", Pattern: pathConfig + "/rollout", Op: "config.get", ID: "get-rollout", tag: tagReleases,
-			summary: "Get which release which client is served", errors: readStatuses}, (*api).getRollout),
+		control(Route{Method: "GET", Pattern: pathRollout, Op: "config.get", ID: "get-rollout", tag: tagLaunches,
+			summary: "Get which release which client is served", description: "The first candidate that claims a client wins; whom none claims gets the stable release.", errors: readStatuses}, (*api).getRollout),
 	}
 }
 
@@ -96,9 +96,11 @@ func (a *api) deleteConfig(ctx context.Context, in *struct {
 	ExpectedVersion
 	Purge   bool   `query:"purge" doc:"also remove its history, for good"`
 	Comment string `query:"comment" doc:"why" maxLength:"2000"`
+
+	OverrideFreeze bool `query:"override_freeze" doc:"delete although the env is frozen; it takes the right to manage it"`
 }) (*empty, error) {
 	return done(a.center.DeleteConfig(ctx, center.DeleteConfig{
-		Path: in.path(), ExpectedVersion: in.version(), Purge: in.Purge, Comment: in.Comment,
+		Path: in.path(), ExpectedVersion: in.version(), Purge: in.Purge, Comment: in.Comment, OverrideFreeze: in.OverrideFreeze,
 	}))
 }
 

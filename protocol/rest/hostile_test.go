@@ -156,7 +156,7 @@ func TestBodies(t *testing.T) {
 		for body, want := range map[string]string{
 			`{"content":1}`:                           "body.content",
 			`{"content":"a","expected_version":"1"}`:  "body.expected_version",
-			`{"content":"a","content_base64":"***"}`:  "body",
+			`{"content":"a","content_base64":"***"}`:  "body.content_base64",
 			`{"content":"a","surprise":1}`:            "body.surprise",
 			`{"content":"a","content_base64":"YQ=="}`: "body.content_base64",
 		} {

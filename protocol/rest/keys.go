@@ -2,8 +2,10 @@ package rest
 
 import (
 	"bytes"
+	textual "encoding" // which is a type here
 	"encoding/json"
 	"reflect"
+	"strconv"
 	"strings"
 )
 
@@ -15,24 +17,52 @@ type names struct {
 }
 
 // namesOf reads the names off a type's tags.
-func namesOf(t reflect.Type) *names {
+func namesOf(t reflect.Type) *names { return naming{}.of(t) }
+
+// naming holds the types that were read, or are being: a rule is made of rules.
+type naming map[reflect.Type]*names
+
+func (m naming) of(t reflect.Type) *names {
+	if t.Kind() == reflect.Pointer {
+		return m.of(t.Elem())
+	}
+	if known, found := m[t]; found || isText(t) {
+		return known
+	}
 	switch t.Kind() {
-	case reflect.Pointer:
-		return namesOf(t.Elem())
 	case reflect.Slice, reflect.Array, reflect.Map:
-		return &names{values: namesOf(t.Elem())}
+		n := &names{}
+		m[t] = n
+		n.values = m.of(t.Elem())
+		return n
 	case reflect.Struct:
 		n := &names{fields: map[string]*names{}}
+		m[t] = n
 		for _, field := range reflect.VisibleFields(t) {
-			if key, _, _ := strings.Cut(field.Tag.Get("json"), ","); key != "" && key != "-" {
-				n.fields[key] = namesOf(field.Type)
+			if key := keyOf(field); key != "" {
+				n.fields[key] = m.of(field.Type)
 			}
 		}
 		if len(n.fields) > 0 {
 			return n
 		}
+		m[t] = nil
 	}
 	return nil
+}
+
+// keyOf is the key of a field in JSON; "" if it has none of its own.
+func keyOf(field reflect.StructField) string {
+	key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+	if key == "-" {
+		return ""
+	}
+	return key
+}
+
+// isText reports whether a type reads itself from a JSON string.
+func isText(t reflect.Type) bool {
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[textual.TextUnmarshaler]())
 }
 
 // nesting is an object or list that the scanner is inside of.
@@ -41,6 +71,8 @@ type nesting struct {
 	names  *names
 	first  int // where its keys begin
 	seen   map[string]struct{}
+	key    []byte // of an object: that of the value which is being read
+	index  int    // of a list: the place of that value
 }
 
 // fewKeys is how many keys of an object are compared one by one; from there on
@@ -49,6 +81,7 @@ const fewKeys = 32
 
 // keyScanner looks at the keys of JSON only.
 type keyScanner struct {
+	root string // what all of it is, "body"
 	open []nesting
 	keys [][]byte // of all that is open
 	next *names   // of the value that comes
@@ -57,8 +90,11 @@ type keyScanner struct {
 // checkKeys refuses an object that has a key twice, of which one reader would
 // take the first and another the last, or a key that is not among the names. The
 // data has been decoded before: of what is no JSON it says nothing.
-func checkKeys(data []byte, known *names) error {
-	s := keyScanner{next: known}
+func checkKeys(data []byte, known *names) error { return checkKeysOf("body", data, known) }
+
+// checkKeysOf is checkKeys where root is what the data is.
+func checkKeysOf(root string, data []byte, known *names) error {
+	s := keyScanner{root: root, next: known}
 	isKey := false
 	for i := 0; i < len(data); i++ {
 		switch data[i] {
@@ -69,7 +105,7 @@ func checkKeys(data []byte, known *names) error {
 			isKey = false
 			s.leave()
 		case ',':
-			isKey = s.inObject()
+			isKey = s.comma()
 		case '"':
 			length := stringLength(data[i+1:])
 			if isKey {
@@ -103,7 +139,31 @@ func stringLength(data []byte) int {
 	}
 }
 
-func (s *keyScanner) inObject() bool { return len(s.open) > 0 && s.open[len(s.open)-1].object }
+// comma goes on to the next value, and reports whether a key comes before it.
+func (s *keyScanner) comma() bool {
+	if len(s.open) == 0 {
+		return false
+	}
+	in := &s.open[len(s.open)-1]
+	in.index++
+	return in.object
+}
+
+// place says where the value is that is being read.
+func (s *keyScanner) place() string {
+	at := s.root
+	for i := range s.open {
+		if in := &s.open[i]; in.object {
+			at += "." + clip(string(in.key))
+		} else {
+			at += "[" + strconv.Itoa(in.index) + "]"
+		}
+		if len(at) > longestText {
+			break
+		}
+	}
+	return at
+}
 
 func (s *keyScanner) enter(object bool) {
 	n := nesting{object: object, names: s.next, first: len(s.keys)}
@@ -135,8 +195,9 @@ func (s *keyScanner) key(key []byte) error {
 		}
 	}
 	in := &s.open[len(s.open)-1]
+	in.key = key
 	if in.repeats(s.keys[in.first:], key) {
-		return malformed("body."+clip(string(key)), "this key is there twice")
+		return malformed(s.place(), "this key is there twice")
 	}
 	s.keys = append(s.keys, key)
 	if in.names == nil {
@@ -146,7 +207,7 @@ func (s *keyScanner) key(key []byte) error {
 	if in.names.fields != nil {
 		value, known := in.names.fields[string(key)]
 		if !known {
-			return malformed("body."+clip(string(key)), "there is no such field")
+			return malformed(s.place(), "there is no such field")
 		}
 		s.next = value
 	}

@@ -42,6 +42,7 @@ func Spec() ([]byte, error) {
 func describedConfig() huma.Config {
 	registry := huma.NewMapRegistry("#/components/schemas/", schemaName)
 	registry.Schema(reflect.TypeFor[problemDetails](), true, "")
+	describeLaunchNouns(registry)
 	format := huma.Format{
 		Marshal:   huma.DefaultJSONFormat.Marshal,
 		Unmarshal: unmarshalStrict,
@@ -75,6 +76,7 @@ func describedConfig() huma.Config {
 				{Name: "Configs", Description: "Managed files and flags: metadata, deletion."},
 				{Name: "Drafts", Description: "The working copy of a config."},
 				{Name: "Releases", Description: "Publish, roll back, promote, history, differences."},
+				{Name: "Launches", Description: "Releases that reach a part of the clients first, and how they go on."},
 				{Name: "Archives", Description: "Import and export of a directory."},
 				{Name: "Identity", Description: "Log in, users, tokens, roles and bindings."},
 				{Name: "Audit", Description: "Who did what."},

@@ -16,25 +16,34 @@ const tagReleases = "Releases"
 
 var publishStatuses = []int{http.StatusNotFound, http.StatusConflict, http.StatusUnprocessableEntity}
 
+const releaseDescription = "With `rollout` a launch begins: a part of the clients gets the releases, and `launch` in the answer says how " +
+	"it goes on; its `warnings` are what looks like a mistake. With `begins_at` that happens later."
+
 func publishRoutes() []Route {
 	return []Route{
 		direct(Route{Method: "POST", Pattern: pathConfig + "/releases", Op: "config.publish", ID: "publish-config", tag: tagReleases,
 			summary: "Publish a config",
 			description: "Releases the content sent or, without one, the draft, which is dropped by it. " +
-				"A config that is not there yet is created. When the answer comes, the release is durable, and this node serves it.",
+				"A config that is not there yet is created. When the answer comes, the release is durable, and this node serves it. " +
+				releaseDescription,
 			body: contentBody, status: http.StatusCreated, errors: publishStatuses}, (*api).publish, describePublish),
 		direct(Route{Method: "POST", Pattern: pathTenant + "/changesets", Op: "config.publish", ID: "publish-change-set", tag: tagReleases,
 			summary:     "Publish many configs at once",
-			description: "All of them become visible at one revision, or none does.",
+			description: "All of them become visible at one revision, or none does. " + releaseDescription,
 			body:        changeSetBody, status: http.StatusCreated, errors: publishStatuses}, (*api).publishChangeSet, describePublishChangeSet),
 		control(Route{Method: "GET", Pattern: pathTenant + "/changesets", Op: "changeset.list", ID: "list-change-sets", tag: tagReleases,
 			summary: "List what was released in a tenant", description: "The newest first.", errors: readStatuses}, (*api).listChangeSets),
 		control(Route{Method: "POST", Pattern: pathConfig + "/rollback", Op: "config.rollback", ID: "rollback-config", tag: tagReleases,
-			summary: "Serve an earlier release's content again", description: "It makes a new release: versions only go up.",
+			summary: "Serve everybody an earlier content again, at once",
+			description: "Every launch of the config is aborted, with all the configs that it holds, and a new release is made of the old " +
+				"content: versions only go up. If the stable release holds that content, to abort is all there is to do. " +
+				"Without `version` it goes away from what was changed last: launches under way are aborted; if there are none, the release " +
+				"that was stable before comes back, unless the stable one is itself a rollback. No freeze holds it up.",
 			body: smallBody, status: http.StatusCreated, errors: publishStatuses}, (*api).rollback),
 		control(Route{Method: "POST", Pattern: pathApp + "/promote", Op: "config.promote", ID: "promote", tag: tagReleases,
-			summary: "Release in one env what another serves", description: "As one change set. What is the same already is left alone.",
-			body: smallBody, status: http.StatusCreated, errors: publishStatuses}, (*api).promote),
+			summary:     "Release in one env what another serves",
+			description: "As one change set. What is the same already is left alone. " + releaseDescription,
+			body:        smallBody, status: http.StatusCreated, errors: publishStatuses}, (*api).promote),
 	}
 }
 
@@ -49,6 +58,7 @@ type publishBody struct {
 	Comment         string            `json:"comment,omitempty" doc:"why; a protected env wants one" example:"raise the timeout"`
 	ExpectedVersion *int64            `json:"expected_version,omitempty" doc:"the version that must be the latest; 0 for none" minimum:"0"`
 	SkipUnchanged   bool              `json:"skip_unchanged,omitempty" doc:"make no release if this content is served already"`
+	ReleaseFields
 }
 
 // changeSetItem is what a change set asks for of one config.
@@ -68,6 +78,7 @@ type changeSetItem struct {
 type newChangeSet struct {
 	Comment string          `json:"comment,omitempty" doc:"why; a protected env wants one"`
 	Items   []changeSetItem `json:"items" minItems:"1"`
+	ReleaseFields
 }
 
 // The names in the bodies above, read off their types once.
@@ -107,7 +118,7 @@ func (a *api) publish(w http.ResponseWriter, r *http.Request) error {
 	}
 	path := configPath(r)
 	set, err := a.center.Publish(r.Context(), center.Publish{
-		Tenant: path.Tenant, Comment: body.Comment,
+		Tenant: path.Tenant, Comment: body.Comment, ReleaseOptions: body.options(),
 		Items: []center.PublishItem{{
 			Path: path, Content: content, FromDraft: !given, DraftRevision: body.DraftRevision,
 			Format: body.Format, File: body.File, Description: body.Description, Labels: body.Labels,
@@ -127,7 +138,7 @@ func (a *api) publishChangeSet(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	p := center.Publish{
-		Tenant: r.PathValue("tenant"), Comment: body.Comment,
+		Tenant: r.PathValue("tenant"), Comment: body.Comment, ReleaseOptions: body.options(),
 		Items: make([]center.PublishItem, len(body.Items)),
 	}
 	for i := range body.Items {
@@ -169,7 +180,7 @@ func (a *api) listChangeSets(ctx context.Context, in *struct {
 func (a *api) rollback(ctx context.Context, in *struct {
 	ConfigPath
 	Body struct {
-		Version         int64  `json:"version" doc:"the release whose content to serve again" minimum:"1" example:"3"`
+		Version         int64  `json:"version,omitempty" doc:"the release whose content to serve again; left out, away from what was changed last" minimum:"0" example:"3"`
 		Comment         string `json:"comment,omitempty" doc:"why"`
 		ExpectedVersion *int64 `json:"expected_version,omitempty" doc:"the version that must be the latest" minimum:"0"`
 	}
@@ -188,19 +199,40 @@ func (a *api) promote(ctx context.Context, in *struct {
 		Comment  string   `json:"comment,omitempty" doc:"why"`
 		Backward bool     `json:"backward,omitempty" doc:"allow an env that comes earlier in the order of promotion"`
 		DryRun   bool     `json:"dry_run,omitempty" doc:"only tell what would be released"`
+		ReleaseFields
 	}
 }) (*answered[config.ChangeSet], error) {
 	return answer(a.center.Promote(ctx, center.Promote{
 		From: in.path().Join(in.Body.FromEnv), To: in.path().Join(in.Body.ToEnv), Names: in.Body.Names,
-		Comment: in.Body.Comment, Backward: in.Body.Backward, DryRun: in.Body.DryRun,
+		Comment: in.Body.Comment, Backward: in.Body.Backward, DryRun: in.Body.DryRun, ReleaseOptions: in.Body.options(),
 	}))
 }
 
 func describePublish(registry huma.Registry, op *huma.Operation) {
 	op.Parameters = configParams()
-	op.RequestBody = &huma.RequestBody{Required: true, Content: jsonBody[publishBody](registry, map[string]any{
-		"content": "server:\n  port: 8080\n", "comment": "raise the timeout", "expected_version": 3,
-	})}
+	op.RequestBody = &huma.RequestBody{Required: true, Content: jsonBody[publishBody](registry, nil)}
+	op.RequestBody.Content["application/json"].Examples = map[string]*huma.Example{
+		"everybody": {Summary: "for everybody, at once", Value: map[string]any{
+			"content": "server:\n  port: 8080\n", "comment": "raise the timeout", "expected_version": 3,
+		}},
+		"canary": {Summary: "for a tenth of the instances in eu", Value: map[string]any{
+			"content": "server:\n  port: 8080\n", "rollout": map[string]any{
+				"strategy": map[string]any{"kind": "canary", "rule": map[string]any{"share": 1000, "labels": "region = eu"}}, "expires_after_seconds": 7200,
+			},
+		}},
+		"progressive": {Summary: "step by step, as long as instances can apply it", Value: map[string]any{
+			"rollout": map[string]any{
+				"strategy": map[string]any{"kind": "progressive", "steps": []map[string]any{
+					{"share": 100, "hold_seconds": 600}, {"share": 1000, "hold_seconds": 1800}, {"share": 10000, "hold_seconds": 3600},
+				}},
+				"gate": map[string]any{"applied_share": 9500, "refused": 2, "patience_seconds": 900},
+			},
+		}},
+		"blue-green": {Summary: "into the slot that is not active", Value: map[string]any{
+			"rollout": map[string]any{"strategy": map[string]any{"kind": "blue-green"}},
+		}},
+		"scheduled": {Summary: "for everybody, later", Value: map[string]any{"begins_at": "2027-01-31T10:00:00Z"}},
+	}
 	describeChangeSet(registry, op)
 }
 

@@ -48,7 +48,7 @@ const (
 // Routes lists everything that the protocol serves below /v1.
 func Routes() []Route {
 	return slices.Concat(
-		dataRoutes(), scopeRoutes(), freezeRoutes(), configRoutes(), draftRoutes(), publishRoutes(),
+		dataRoutes(), scopeRoutes(), freezeRoutes(), configRoutes(), draftRoutes(), publishRoutes(), launchRoutes(),
 		historyRoutes(), explainRoutes(), previewRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), auditRoutes(), clusterRoutes(), instanceRoutes(), backupRoutes(), tenantRoutes(),
 	)
 }

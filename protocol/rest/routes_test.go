@@ -41,6 +41,10 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		"report-instance": `{"reports":[{"path":"` + filled("{tenant}/{app}/{env}/{name}", values)[1:] + `","version":1,"state":"applied"}]}`,
 		"move-leader":     `{"name":"n2"}`, "create-join-token": `{"ttl":"1h"}`,
 	}
+	bodies["adjust-launch"], bodies["adjust-rollout"] = `{"share":5000}`, `{"share":5000}`
+	for _, act := range append(launchActs(), launchAct{name: "switch"}) {
+		bodies[act.name+"-launch"], bodies[act.name+"-rollout"] = `{}`, `{"comment":"why"}`
+	}
 	q := request{method: r.Method, path: filled(r.Pattern, values), body: bodies[r.ID]}
 	switch r.ID {
 	case "watch":
