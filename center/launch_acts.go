@@ -171,6 +171,8 @@ func (c *Center) AdjustLaunch(ctx context.Context, a AdjustLaunch) (config.Launc
 		}
 		check := l.next
 		check.Strategy = s
+		fillStrategy(&check, "") // one that had no shares had no salt
+		s = check.Strategy
 		if err := check.Validate(); err != nil {
 			return err
 		}

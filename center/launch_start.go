@@ -140,10 +140,7 @@ func fillStrategy(l *config.Launch, stable string) {
 	s := &l.Strategy
 	shares := s.Kind == config.StrategyCanary || s.Kind == config.StrategyProgressive
 	if shares && s.Salt == "" && len(l.Items) > 0 {
-		least := slices.MinFunc(l.Items, func(a, b config.LaunchItem) int {
-			return strings.Compare(a.Path.String(), b.Path.String())
-		})
-		s.Salt = least.Path.String()
+		s.Salt = leastPath(l.Items)
 	}
 	if s.Kind == config.StrategyBlueGreen && s.Slots == nil {
 		if stable == "" {

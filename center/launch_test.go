@@ -188,6 +188,25 @@ func TestBlueGreenSwitchesAndSwitchesBack(t *testing.T) {
 	}
 }
 
+func TestConfigsOfALaunchThatBecomesACanaryMoveTogether(t *testing.T) {
+	n := start(t)
+	n.house()
+	n.publish(app, `{}`)
+	n.publish(limits, `{}`)
+	l := n.launched(by(config.Strategy{Kind: config.StrategyTargets, Targets: config.NewInstanceSet("pod-1")}), app+`={"v":2}`, limits+`={"v":2}`)
+	share := config.Share(3000)
+	_, err := n.AdjustLaunch(n.admin(), center.AdjustLaunch{
+		LaunchAct: act(l), Strategy: &config.Strategy{Kind: config.StrategyCanary, Rule: &config.Rule{Share: &share}},
+	})
+	n.must(err)
+	for _, id := range clients() {
+		client := config.Client{ID: id}
+		if a, b := n.versionFor(app, client), n.versionFor(limits, client); a != b {
+			t.Errorf("%s: want one side of both configs, got releases %d and %d", id, a, b)
+		}
+	}
+}
+
 func TestProgressiveAdvancesPausesAndEnds(t *testing.T) {
 	n := start(t)
 	n.house()
