@@ -22,7 +22,7 @@ type BindOptions[T any] struct {
 	// OnChange is called when another value is in force, after all bindings of
 	// the Set were swapped, by one goroutine: the next change waits for it. It is
 	// not called for the first value, and must not call Set.Close.
-	OnChange func(old, new *T)
+	OnChange func(old, now *T)
 	// Optional takes Defaults for a config that is not served. Otherwise Bind
 	// asks that it is, and a State without it is refused.
 	Optional bool

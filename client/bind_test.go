@@ -90,7 +90,7 @@ func TestBoundValuesChange(t *testing.T) {
 		b, err := client.Bind(set, mustPath(t, path), client.BindOptions[limits]{
 			Optional: optional,
 			Defaults: func() limits { return limits{Rate: -1} },
-			OnChange: func(old, new *limits) { told <- fmt.Sprintf("%s: %d to %d", path, old.Rate, new.Rate) },
+			OnChange: func(old, now *limits) { told <- fmt.Sprintf("%s: %d to %d", path, old.Rate, now.Rate) },
 		})
 		if err != nil {
 			t.Fatal(err)

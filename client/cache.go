@@ -58,7 +58,7 @@ func (f cacheFile) load() (*State, error) {
 	if err != nil {
 		return nil, config.Errorf(config.Unavailable, op, f.path(), "%w", err)
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	data, err := readAll(io.Reader(file), maxAnswer)
 	if err != nil {
 		return nil, config.Errorf(config.Unavailable, op, f.path(), "%w", err)

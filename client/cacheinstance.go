@@ -55,7 +55,7 @@ func readName(path string) (string, bool) {
 	if err != nil {
 		return "", false
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	text, err := readAll(file, maxInstance+2)
 	if err != nil {
 		return "", false

@@ -32,7 +32,7 @@ type SetOptions struct {
 	// itself, as its bindings took it.
 	Manual bool
 	// OnChange is called after each change, like those that Set.OnChange adds.
-	OnChange func(old, new *State)
+	OnChange func(old, now *State)
 }
 
 const defaultStartWithin = 5 * time.Second
@@ -57,7 +57,7 @@ type Set struct {
 
 	mu       sync.Mutex // held while a state is decided on; never while callbacks run
 	bindings []binder
-	onChange []func(old, new *State)
+	onChange []func(old, now *State)
 	feeds    []chan *State
 	status   status
 	closed   bool
@@ -184,7 +184,7 @@ func (s *Set) Get(path config.Path) (Config, bool) { return s.State().Get(path) 
 
 // OnChange has f called after each change, in order, by one goroutine: the next
 // change waits for it. It must not call Close.
-func (s *Set) OnChange(f func(old, new *State)) {
+func (s *Set) OnChange(f func(old, now *State)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.onChange = append(s.onChange, f)

@@ -126,8 +126,8 @@ func TestSetFollowsItsPatterns(t *testing.T) {
 	srv := clienttest.NewServer(t)
 	srv.PutAll(map[string]string{pathA: "1", pathB: "1", "acme/shop/test/a.json": "other"})
 	changes := make(chan string, 10)
-	set := open(t, srv.Client(t, client.Options{}), client.SetOptions{OnChange: func(old, new *client.State) {
-		changes <- fmt.Sprint(show(old), show(new))
+	set := open(t, srv.Client(t, client.Options{}), client.SetOptions{OnChange: func(old, now *client.State) {
+		changes <- fmt.Sprint(show(old), show(now))
 	}})
 	first := set.State()
 	wantState(t, first, "a.json=1:1", "b.json=1:1")

@@ -128,13 +128,10 @@ func (w *watcher) connect(ctx context.Context, yield func(Event, error) bool) er
 		return err
 	}
 	defer s.close()
-	if err := w.read(s, yield); err != nil {
-		if elsewhere(err) {
-			w.c.leave(s.at) // whatever it has: another endpoint has not
-		}
-		return err
+	if err = w.read(s, yield); elsewhere(err) {
+		w.c.leave(s.at) // whatever ails it may not ail another
 	}
-	return nil
+	return err
 }
 
 // read yields what a stream brings until it ends, which is always an error.
