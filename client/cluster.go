@@ -5,7 +5,6 @@ import (
 	"iter"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"time"
 
@@ -85,45 +84,6 @@ func (c *Client) JoinTokens(ctx context.Context) iter.Seq2[config.JoinToken, err
 // stays.
 func (c *Client) RevokeJoinToken(ctx context.Context, id string) error {
 	return remove(ctx, c, "/v1/cluster/tokens/"+url.PathEscape(id), "")
-}
-
-// InstanceList is who is watching.
-type InstanceList struct {
-	Instances []config.Instance `json:"instances"`
-	// Silent are the nodes that did not answer; their instances are missing.
-	Silent []string `json:"silent,omitempty"`
-}
-
-// Instances lists the clients that are watching an env or a config, on whatever
-// node they are, by what they call themselves.
-func (c *Client) Instances(ctx context.Context, path config.Path) (InstanceList, error) {
-	all := InstanceList{Instances: []config.Instance{}}
-	if path.Level() != config.LevelConfig {
-		if err := path.Require(config.LevelEnv); err != nil {
-			return all, err
-		}
-	}
-	query := paged(values())
-	for {
-		var page struct {
-			config.Page[config.Instance]
-			Silent []string `json:"silent"`
-		}
-		if _, err := c.call(ctx, request{method: http.MethodGet, path: at(path, "instances"), query: query}, &page); err != nil {
-			return all, err
-		}
-		all.Instances = append(all.Instances, page.Items...)
-		all.Silent = append(all.Silent, page.Silent...)
-		slices.Sort(all.Silent)
-		all.Silent = slices.Compact(all.Silent)
-		if page.Next == "" {
-			return all, nil
-		}
-		if page.Next == query.Get("after") {
-			return all, config.Errorf(config.Internal, "list", path.String(), "the server's pages do not advance")
-		}
-		query.Set("after", page.Next)
-	}
 }
 
 // staleness reads how long the node that answered has been cut off from the

@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -29,6 +30,43 @@ func clusterCalls(p config.Path) []call {
 		{"RevokeJoinToken", func(ctx context.Context, c *client.Client) (any, error) { return none(c.RevokeJoinToken(ctx, "k7")) }, "DELETE /v1/cluster/tokens/k7", ``},
 		{"Instances of a config", func(ctx context.Context, c *client.Client) (any, error) { return c.Instances(ctx, p) }, "GET /v1/tenants/acme/apps/checkout/envs/prod/configs/app.yaml/instances?limit=500", `{}`},
 		{"Instances of an env", func(ctx context.Context, c *client.Client) (any, error) { return c.Instances(ctx, p.Parent()) }, "GET /v1/tenants/acme/apps/checkout/envs/prod/instances?limit=500", `{}`},
+		{"FindInstances", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.FindInstances(ctx, p, client.InstanceFilter{Version: 3, State: "silent"})
+		}, "GET /v1/tenants/acme/apps/checkout/envs/prod/configs/app.yaml/instances?limit=500&state=silent&version=3", `{}`},
+		{"Report", func(ctx context.Context, c *client.Client) (any, error) {
+			return none(c.Report(ctx, []client.Report{
+				{Path: p, Version: 2, State: config.AckApplied}, {Path: p, Version: 3, State: config.AckRefused, Why: "too large"},
+			}))
+		}, `POST /v1/instances/report {"reports":[{"path":"acme/checkout/prod/app.yaml","version":2,"state":"applied"},` +
+			`{"path":"acme/checkout/prod/app.yaml","version":3,"state":"refused","why":"too large"}]}`, ``},
+	}
+}
+
+func TestReportsGoInBatches(t *testing.T) {
+	var got []int
+	c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var in struct {
+			Reports []struct{ Version int64 }
+		}
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			t.Error(err)
+		}
+		got = append(got, len(in.Reports))
+		if len(got) == 4 {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))
+	all := make([]client.Report, 600)
+	if err := c.Report(t.Context(), all); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]int{256, 256, 88}, got); diff != "" {
+		t.Errorf("reports of each request (-want +got):\n%s", diff)
+	}
+	if err := c.Report(t.Context(), all); config.KindOf(err) != config.Denied || len(got) != 4 {
+		t.Errorf("want the first refusal to end it, got %v after %v", err, got)
 	}
 }
 

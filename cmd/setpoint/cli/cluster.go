@@ -3,8 +3,6 @@ package cli
 import (
 	"context"
 	"fmt"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -230,34 +228,4 @@ func (a *app) clusterRemove() *cobra.Command {
 	})
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
-}
-
-func (a *app) instances() *cobra.Command {
-	return a.command("instances PATH", "List who is watching an env or a config, on every node", cobra.ExactArgs(1),
-		func(ctx context.Context, c *client.Client, args []string) error {
-			path, err := config.ParsePath(args[0])
-			if err != nil {
-				return err
-			}
-			all, err := c.Instances(ctx, path)
-			if err != nil {
-				return err
-			}
-			t := table{header: []string{"INSTANCE", "USER", "ADDRESS", "AGENT", "NODE", "SINCE", "LABELS", "WATCHES"}}
-			for _, i := range all.Instances {
-				t.add(dash(i.ID), i.User, i.Address, dash(i.Agent), i.Node, when(i.Since), dash(labelsText(i.Labels)), strings.Join(i.Watches, " "))
-			}
-			if len(all.Silent) > 0 {
-				a.warn("no answer from %s: who is connected there is not listed", strings.Join(all.Silent, ", "))
-			}
-			return a.show(all, t)
-		})
-}
-
-func labelsText(labels map[string]string) string {
-	var pairs []string
-	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		pairs = append(pairs, key+"="+labels[key])
-	}
-	return strings.Join(pairs, ",")
 }

@@ -107,20 +107,6 @@ func TestClusterActsAskForWhatTheyAreToldTo(t *testing.T) {
 	}
 }
 
-func TestInstancesTellOfNodesThatDidNotAnswer(t *testing.T) {
-	got := run(t, answer(`{"items":[{"id":"pod-1","user":"app","address":"192.0.2.1","node":"n2","labels":{"zone":"a","arch":"arm"},"watches":["acme/shop/prod","acme/x"]}],"silent":["n3","n4"]}`), "instances", "acme/shop/prod")
-	want := [][]string{
-		strings.Fields("INSTANCE USER ADDRESS AGENT NODE SINCE LABELS WATCHES"),
-		strings.Fields("pod-1 app 192.0.2.1 - n2 - arch=arm,zone=a acme/shop/prod acme/x"),
-	}
-	if diff := cmp.Diff(want, cells(got.stdout)); diff != "" {
-		t.Errorf("table (-want +got):\n%s", diff)
-	}
-	if got.code != 0 || !strings.Contains(got.stderr, "no answer from n3, n4") {
-		t.Errorf("want it said who is missing, got %+v", got)
-	}
-}
-
 func TestReadsOfANodeThatIsCutOffAreMarked(t *testing.T) {
 	got := run(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Setpoint-Stale-Seconds", "12")
