@@ -177,18 +177,27 @@ func (o Options) instance() config.Client {
 	return i
 }
 
-func instanceHeader(i config.Client) (http.Header, error) {
-	h := http.Header{}
-	var pairs []string
-	for k, v := range i.Labels {
+// labelsText writes labels as servers read them.
+func labelsText(labels map[string]string) (string, error) {
+	pairs := make([]string, 0, len(labels))
+	for k, v := range labels {
 		if k == "" || strings.ContainsAny(k, "=,") || strings.Contains(v, ",") {
-			return nil, config.Errorf(config.Invalid, "", "", "label %q=%q: keys hold no '=' and neither part a ','", k, v)
+			return "", config.Errorf(config.Invalid, "", "", "label %q=%q: keys hold no '=' and neither part a ','", k, v)
 		}
 		pairs = append(pairs, k+"="+v)
 	}
 	slices.Sort(pairs)
+	return strings.Join(pairs, ","), nil
+}
+
+func instanceHeader(i config.Client) (http.Header, error) {
+	h := http.Header{}
+	labels, err := labelsText(i.Labels)
+	if err != nil {
+		return nil, err
+	}
 	fields := []struct{ name, value string }{
-		{"Setpoint-Instance", i.ID}, {"Setpoint-Labels", strings.Join(pairs, ",")}, {"Setpoint-Slot", i.Slot},
+		{"Setpoint-Instance", i.ID}, {"Setpoint-Labels", labels}, {"Setpoint-Slot", i.Slot},
 	}
 	for _, f := range fields {
 		if strings.ContainsFunc(f.value, func(r rune) bool { return r < ' ' || r > '~' }) {
