@@ -57,6 +57,11 @@ const heartbeat = 30 * time.Second
 // run keeps the files until ctx ends, or with once until each group was applied
 // or refused.
 func (a *agent) run(ctx context.Context, once bool) error {
+	again := make(chan os.Signal, 1) // one is enough: it has everything looked at
+	if !once {
+		signal.Notify(again, syscall.SIGHUP)
+		defer signal.Stop(again)
+	}
 	var err error
 	if a.home, err = openHome(a.settings.StateDir); err != nil {
 		return err
@@ -85,7 +90,7 @@ func (a *agent) run(ctx context.Context, once bool) error {
 	if once {
 		return a.once(ctx)
 	}
-	return a.daemon(ctx)
+	return a.daemon(ctx, again)
 }
 
 // prepare undoes what an agent before left unfinished, and makes the groups.
@@ -143,11 +148,9 @@ func (a *agent) open(ctx context.Context, c *client.Client, once bool) (*client.
 	}
 }
 
-// daemon keeps the files until ctx ends.
-func (a *agent) daemon(ctx context.Context) error {
-	again := make(chan os.Signal, 1) // one is enough: it looks at everything
-	signal.Notify(again, syscall.SIGHUP)
-	defer signal.Stop(again)
+// daemon keeps the files until ctx ends. What comes on again has it look at all
+// of them anew.
+func (a *agent) daemon(ctx context.Context, again <-chan os.Signal) error {
 	beat := time.NewTicker(heartbeat)
 	defer beat.Stop()
 	a.keeper.beat = beat.C

@@ -169,3 +169,45 @@ func FuzzSettings(f *testing.F) {
 		}
 	})
 }
+
+// What the guide shows is taken.
+func TestGuide(t *testing.T) {
+	guide, err := os.ReadFile(filepath.Join("..", "..", "..", "docs", "guide", "agent.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	block := func(begin string) string {
+		t.Helper()
+		_, rest, ok := strings.Cut(string(guide), begin)
+		text, _, closed := strings.Cut(rest, "```\n")
+		if !ok || !closed {
+			t.Fatalf("the guide has no block that begins with %q", begin)
+		}
+		return text
+	}
+	dir := t.TempDir()
+	template := block("Templates are Go's [text/template](https://pkg.go.dev/text/template), over any number of configs:\n\n```\n")
+	write(t, filepath.Join(dir, "upstreams.tmpl"), template, 0o600)
+	p, _, err := planOf(&locator{file: "agent.yaml"}, block("```yaml\n"), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"acme/shop/prod/app.yaml", "acme/shop/prod/nginx.conf", "acme/shop/prod/site-*"}
+	if diff := cmp.Diff(want, p.patterns); diff != "" {
+		t.Errorf("patterns (-want +got):\n%s", diff)
+	}
+	got, err := p.groups[0].targets[1].template.execute(&kitchen{getenv: noEnv, patterns: p.groups[0].patterns, served: serve(t,
+		"acme/shop/prod/app.yaml", "backends: [{host: a, port: 1}, {host: b}]", "acme/shop/prod/site-x", "text\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rendered := "upstream shop {\n    server a:1;\n    server b:8080;\n}\n\n# acme/shop/prod/site-x, version 1\n    text\n\n\n"
+	if diff := cmp.Diff(rendered, string(got)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	for _, s := range keysOf("Settings") {
+		if !strings.Contains(string(guide), s) {
+			t.Errorf("the guide says nothing of %s", s)
+		}
+	}
+}
