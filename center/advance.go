@@ -20,6 +20,24 @@ const (
 	verdictExpire   verdict = "expire"
 )
 
+// op is the name of the act in the audit.
+func (v verdict) op() string {
+	switch v {
+	case verdictBegin:
+		return "rollout.begin"
+	case verdictAdvance:
+		return "rollout.advance"
+	case verdictPromote:
+		return "rollout.promote"
+	case verdictFallBack:
+		return "rollout.fall-back"
+	case verdictExpire:
+		return "rollout.expire"
+	case verdictWait:
+	}
+	return ""
+}
+
 // decision is a verdict with its reason.
 type decision struct {
 	verdict verdict

@@ -233,7 +233,7 @@ func (p *pilot) seated(ctx context.Context) error {
 func (c *Center) fly(ctx context.Context, fence store.Cond, course *course) error {
 	l, next := course.launch, course.next
 	d := driving{
-		op: launchOps[next.verdict], tenant: l.Tenant, id: l.ID, by: systemActor, why: next.why,
+		op: next.verdict.op(), tenant: l.Tenant, id: l.ID, by: systemActor, why: next.why,
 		forward: next.forward(), revision: l.ModRevision, fence: fence,
 	}
 	_, err := c.drive(ctx, d, func(e *edits, l *launchEdit) error {
@@ -259,12 +259,6 @@ func (c *Center) fly(ctx context.Context, fence store.Cond, course *course) erro
 		return nil
 	})
 	return err
-}
-
-// launchOps are the names of the acts in the audit.
-var launchOps = map[verdict]string{
-	verdictBegin: "rollout.begin", verdictAdvance: "rollout.advance", verdictPromote: "rollout.promote",
-	verdictFallBack: "rollout.fall-back", verdictExpire: "rollout.expire",
 }
 
 // rest waits for what comes first: a change of the picture, the time of a launch

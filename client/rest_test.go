@@ -112,6 +112,14 @@ func scopeCalls(t *testing.T) []call {
 		{"update env", func(ctx context.Context, c *client.Client) (any, error) {
 			return c.UpdateEnv(ctx, env, client.ScopePatch{Protected: ptr(false), Order: ptr(0)})
 		}, `PATCH /v1/tenants/acme/apps/checkout/envs/prod {"protected":false,"order":0}`, `{}`},
+		{"freeze env", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.FreezeEnv(ctx, env, config.Freeze{Name: "weekend", Reason: "r", Weekly: &config.Weekly{From: "fri 17:00", To: "mon 08:00"}})
+		}, `PUT /v1/tenants/acme/apps/checkout/envs/prod/freezes/weekend {"reason":"r","weekly":{"from":"fri 17:00","to":"mon 08:00"}}`, `{}`},
+		{"unfreeze env", func(ctx context.Context, c *client.Client) (any, error) { return c.UnfreezeEnv(ctx, env, "weekend") },
+			`DELETE /v1/tenants/acme/apps/checkout/envs/prod/freezes/weekend`, `{}`},
+		{"unfreeze all", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.UpdateEnv(ctx, env, client.ScopePatch{Freezes: &[]config.Freeze{}})
+		}, `PATCH /v1/tenants/acme/apps/checkout/envs/prod {"freezes":[]}`, `{}`},
 		{"configs", func(ctx context.Context, c *client.Client) (any, error) {
 			return collect(c.Configs(ctx, env, client.ConfigFilter{Prefix: "app", Deleted: true}))
 		}, `GET /v1/tenants/acme/apps/checkout/envs/prod/configs?deleted=true&limit=500&prefix=app`, `{"items":[]}`},

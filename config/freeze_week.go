@@ -88,17 +88,13 @@ func loadZone(name string) (*time.Location, error) {
 	return time.UTC, fmt.Errorf("zone: %q is no time zone; use an IANA name such as Asia/Shanghai or Europe/Berlin", clip(name))
 }
 
-var weekdays = [...]string{"sun", "mon", "tue", "wed", "thu", "fri", "sat"}
-
 // parseMoment reads "fri 17:00" as minutes of the week.
 func parseMoment(s string) (int, error) {
 	day, clock, _ := strings.Cut(s, " ")
-	for i, name := range weekdays {
-		if !strings.EqualFold(day, name) {
-			continue
-		}
-		if minutes, ok := parseClock(clock); ok {
-			return i*minutesOfDay + minutes, nil
+	for weekday := time.Sunday; weekday <= time.Saturday; weekday++ {
+		minutes, ok := parseClock(clock)
+		if ok && strings.EqualFold(day, weekday.String()[:len("sun")]) {
+			return int(weekday)*minutesOfDay + minutes, nil
 		}
 	}
 	return 0, fmt.Errorf("%q is no day and time; write \"fri 17:00\", with one of sun, mon, tue, wed, thu, fri, sat and 00:00 to 23:59", clip(s))
