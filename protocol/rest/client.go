@@ -60,11 +60,14 @@ func (a *api) trusted(host string) bool {
 // clientOf reads who a client says that it is, from headers or, before them,
 // from query parameters.
 func (a *api) clientOf(r *http.Request, q url.Values) (config.Client, error) {
-	c := config.Client{
-		ID:      either(q, "instance", r.Header, "Setpoint-Instance"),
-		Slot:    either(q, "slot", r.Header, "Setpoint-Slot"),
-		Address: a.address(r),
-	}
+	c, err := claimOf(q, r.Header)
+	c.Address = a.address(r)
+	return c, err
+}
+
+// claimOf reads what a client says of itself.
+func claimOf(q url.Values, h http.Header) (config.Client, error) {
+	c := config.Client{ID: either(q, "instance", h, "Setpoint-Instance"), Slot: either(q, "slot", h, "Setpoint-Slot")}
 	if len(c.ID) > maxInstance || !printable(c.ID) {
 		return c, malformed("instance", "an instance's name has at most 256 bytes and no control characters")
 	}
@@ -72,7 +75,7 @@ func (a *api) clientOf(r *http.Request, q url.Values) (config.Client, error) {
 		return c, malformed("slot", "a slot's name has at most 256 bytes and no control characters")
 	}
 	var err error
-	c.Labels, err = parseLabels(either(q, "labels", r.Header, "Setpoint-Labels"))
+	c.Labels, err = parseLabels(either(q, "labels", h, "Setpoint-Labels"))
 	return c, err
 }
 

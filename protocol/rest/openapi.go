@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/setpointhq/setpoint/config"
 )
 
 // The statuses that every route may answer beside its own, and what they mean.
@@ -91,6 +93,9 @@ func describedConfig() huma.Config {
 
 // schemaName names what has no name after the operation that it is for.
 func schemaName(t reflect.Type, hint string) string {
+	if t == reflect.TypeFor[config.Finding]() { // the audit has findings too
+		return "ExplanationFinding"
+	}
 	var b strings.Builder
 	for part := range strings.SplitSeq(huma.DefaultSchemaNamer(t, hint), "-") {
 		if part != "" {
