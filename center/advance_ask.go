@@ -47,6 +47,9 @@ func (p *pilot) ask(ctx context.Context, hurry bool) {
 		interval /= 2
 	}
 	p.asked = now
+	if p.asks() == 0 {
+		clear(p.silent) // nobody will notice who answers again
+	}
 	heard := hearing{silent: map[string]bool{}}
 	var due []*course
 	for _, course := range p.courses {
