@@ -56,6 +56,9 @@ type Import struct {
 	Comment string
 	DryRun  bool // tell what would change, change nothing
 	Prune   bool // delete the env's configs that are not in the archive
+	// How the releases get to their clients goes with the request's address, which
+	// may not be longer than the server takes (16 KiB unless it is set up otherwise).
+	ReleaseOptions
 }
 
 // ImportResult is what an import did, or would do.
@@ -77,6 +80,9 @@ func (c *Client) Import(ctx context.Context, i Import) (ImportResult, error) {
 		method: http.MethodPost, path: at(i.Env, "import"), body: i.Archive,
 		query:  values("dry_run", flag(i.DryRun), "prune", flag(i.Prune), "comment", i.Comment),
 		header: http.Header{"Content-Type": {i.Format.mediaType()}},
+	}
+	if err := i.query(r.query); err != nil {
+		return ImportResult{}, err
 	}
 	var out ImportResult
 	_, err := c.call(ctx, r, &out)

@@ -73,14 +73,18 @@ type DeleteConfig struct {
 	ExpectedVersion *int64
 	// Purge removes the history as well, for good.
 	Purge bool
+	// OverrideFreeze deletes although the env is frozen; it takes the right to
+	// manage it.
+	OverrideFreeze bool
 }
 
-// DeleteConfig stops serving a config. Its history is kept unless purged.
+// DeleteConfig stops serving a config and aborts its launches. Its history is
+// kept unless purged.
 func (c *Client) DeleteConfig(ctx context.Context, d DeleteConfig) error {
 	if err := d.Path.Require(config.LevelConfig); err != nil {
 		return err
 	}
-	query := values("comment", d.Comment, "purge", flag(d.Purge))
+	query := values("comment", d.Comment, "purge", flag(d.Purge), "override_freeze", flag(d.OverrideFreeze))
 	if d.ExpectedVersion != nil {
 		query.Set("expected_version", strconv.FormatInt(*d.ExpectedVersion, 10))
 	}

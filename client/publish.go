@@ -13,6 +13,7 @@ import (
 type Publish struct {
 	Items   []PublishItem // of one tenant
 	Comment string
+	ReleaseOptions
 }
 
 // PublishItem is one config to release.
@@ -51,7 +52,8 @@ func (c *Client) Publish(ctx context.Context, p Publish) (config.ChangeSet, erro
 	in := struct {
 		Comment string     `json:"comment,omitempty"`
 		Items   []wireItem `json:"items"`
-	}{Comment: p.Comment}
+		ReleaseOptions
+	}{Comment: p.Comment, ReleaseOptions: p.ReleaseOptions}
 	tenant := p.Items[0].Path.Tenant
 	for _, item := range p.Items {
 		if err := item.Path.Require(config.LevelConfig); err != nil {
@@ -79,13 +81,18 @@ func (c *Client) ChangeSets(ctx context.Context, tenant string) iter.Seq2[config
 
 // Rollback says which release of a config to bring back.
 type Rollback struct {
-	Path            config.Path `json:"-"`
-	Version         int64       `json:"version"`
-	Comment         string      `json:"comment,omitempty"`
-	ExpectedVersion *int64      `json:"expected_version,omitempty"` // as in PublishItem
+	Path config.Path `json:"-"`
+	// Version 0 means: away from what was changed last. If launches are under way
+	// that is what they bring out; else the release that was stable before comes
+	// back.
+	Version         int64  `json:"version,omitempty"`
+	Comment         string `json:"comment,omitempty"`
+	ExpectedVersion *int64 `json:"expected_version,omitempty"` // as in PublishItem
 }
 
-// Rollback makes a new release with the content of an old one.
+// Rollback serves everybody an earlier content again, at once: it aborts every
+// launch of the config and makes a new release with the old content, unless the
+// stable release holds that. No freeze holds it up.
 func (c *Client) Rollback(ctx context.Context, r Rollback) (config.ChangeSet, error) {
 	if err := r.Path.Require(config.LevelConfig); err != nil {
 		return config.ChangeSet{}, err
@@ -102,6 +109,7 @@ type Promote struct {
 	Comment  string      `json:"comment,omitempty"`
 	Backward bool        `json:"backward,omitempty"` // allow it against the promotion order
 	DryRun   bool        `json:"dry_run,omitempty"`
+	ReleaseOptions
 }
 
 // Promote releases in one env what is released in another.

@@ -43,7 +43,7 @@ type call struct {
 // TestRequests holds every method to the request that it must make.
 func TestRequests(t *testing.T) {
 	p := mustPath(t, "acme/checkout/prod/app.yaml")
-	for _, tt := range slices.Concat(scopeCalls(t), configCalls(p), publishCalls(t, p), identityCalls(t), clusterCalls(p)) {
+	for _, tt := range slices.Concat(scopeCalls(t), configCalls(p), publishCalls(t, p), launchCalls(t, p), identityCalls(t), clusterCalls(p)) {
 		t.Run(tt.name, func(t *testing.T) {
 			var got string
 			c := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
