@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"log/slog"
 	"maps"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -241,9 +240,9 @@ func (e Env) overlay(o *client.Options, cmd *cobra.Command, s *Settings) error {
 
 // readSecret reads a token or a key from its file.
 func readSecret(name string) (config.Secret, error) {
-	text, err := os.ReadFile(name)
+	text, err := readBounded(name)
 	if err != nil {
-		return config.Secret{}, config.Errorf(config.Invalid, "agent", name, "%w", cause(err))
+		return config.Secret{}, config.Errorf(config.Invalid, "agent", name, "%w", err)
 	}
 	secret := strings.TrimSpace(string(text))
 	if secret == "" {

@@ -3,7 +3,6 @@ package agent
 import (
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -192,12 +191,12 @@ func (p *planner) source(key string, t *target) {
 	text, name := t.Template, key+".template"
 	if t.TemplateFile != "" {
 		name = key + ".template_file"
-		content, err := readTemplate(t.TemplateFile)
+		content, err := readBounded(t.TemplateFile)
 		if err != nil {
-			p.bad(name, "%v", err)
+			p.bad(name, "%s: %v", t.TemplateFile, err)
 			return
 		}
-		text = content
+		text = string(content)
 	}
 	var err error
 	if t.template, err = parseRecipe(filepath.Base(t.To), text); err != nil {
@@ -249,20 +248,4 @@ func nothingOr(text string) string {
 		return "none"
 	}
 	return text
-}
-
-// readTemplate reads a template of a size that a person writes.
-func readTemplate(name string) (string, error) {
-	info, err := os.Stat(name)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, cause(err))
-	}
-	if info.Size() > maxSettings {
-		return "", fmt.Errorf("%s has %d bytes; a template has at most %d", name, info.Size(), maxSettings)
-	}
-	content, err := os.ReadFile(name)
-	if err != nil {
-		return "", fmt.Errorf("%s: %w", name, cause(err))
-	}
-	return string(content), nil
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -18,24 +19,34 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-// maxSettings is the largest settings file, in bytes: far more than anyone
-// writes, and little enough to parse whatever it is.
+// maxSettings is the largest file that a person writes for the agent, in bytes:
+// far more than anyone does, and little enough to read whatever it is.
 const maxSettings = 1 << 20
+
+// readBounded reads a file that a person wrote: settings, a template, a secret.
+func readBounded(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, cause(err)
+	}
+	defer f.Close()
+	content, err := io.ReadAll(io.LimitReader(f, maxSettings+1))
+	if err != nil {
+		return nil, cause(err)
+	}
+	if len(content) > maxSettings {
+		return nil, fmt.Errorf("the file has more than %d bytes", maxSettings)
+	}
+	return content, nil
+}
 
 // readSettings reads a settings file. Its error tells of every mistake, each
 // with its place.
 func readSettings(name string) (*Settings, *locator, error) {
 	at := &locator{file: name}
-	info, err := os.Stat(name)
+	content, err := readBounded(name)
 	if err != nil {
-		return nil, at, config.Errorf(config.Invalid, "settings", name, "the file cannot be read: %w", cause(err))
-	}
-	if info.Size() > maxSettings {
-		return nil, at, config.Errorf(config.Invalid, "settings", name, "the file has %d bytes; settings have at most %d", info.Size(), maxSettings)
-	}
-	content, err := os.ReadFile(name)
-	if err != nil {
-		return nil, at, config.Errorf(config.Invalid, "settings", name, "the file cannot be read: %w", cause(err))
+		return nil, at, config.Errorf(config.Invalid, "settings", name, "%w", err)
 	}
 	s, err := parseSettings(at, content)
 	return s, at, err

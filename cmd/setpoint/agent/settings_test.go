@@ -105,6 +105,7 @@ func TestWrongSettings(t *testing.T) {
 		{"a function that is not there", "groups: [{files: [{template: \"\\n{{foo}}\", to: /x}]}]", `template: x:2: function "foo" not defined`},
 		{"a path in a template that is none", "groups: [{files: [{template: '{{config \"/*/x\"}}', to: /x}]}]", "a pattern must name its tenant"},
 		{"a template's file that is not there", "groups: [{files: [{template_file: no, to: /x}]}]", "no such file"},
+		{"a template without end", "groups: [{files: [{template_file: /dev/zero, to: /x}]}]", "template_file: /dev/zero: the file has more than"},
 		{"removal of a template", "groups: [{files: [{template: a, to: /x, remove_when_deleted: true}]}]", "remove_when_deleted: is for a config"},
 		{"uses of a config", "groups: [{files: [{config: a/b/c/d, to: /x, uses: [a]}]}]", "uses: is for templates"},
 		{"a user that is not there", "groups: [{files: [{config: a/b/c/d, to: /x, owner: no-such-user}]}]", `groups[0].files[0].owner: this machine has no user "no-such-user"`},
@@ -135,7 +136,7 @@ func TestSettingsFile(t *testing.T) {
 	if err := os.WriteFile(large, make([]byte, maxSettings+1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{filepath.Join(dir, "none.yaml"): "no such file", large: "settings have at most"} {
+	for name, want := range map[string]string{filepath.Join(dir, "none.yaml"): "no such file", large: "the file has more than"} {
 		if _, _, err := readSettings(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: want %q, got %v", name, want, err)
 		}
