@@ -46,26 +46,31 @@ func TestFreezes(t *testing.T) {
 	stale := map[string]string{"If-Match": tag}
 	s.problem(http.StatusPreconditionFailed, "conflict", s.do(request{method: "PUT", path: prod + "/freezes/x", json: map[string]any{"to": soon}, header: stale}))
 	s.problem(http.StatusPreconditionFailed, "conflict", s.do(request{method: "DELETE", path: prod + "/freezes/weekend", header: stale}))
-	for _, bad := range []map[string]any{
-		{},
-		{"to": "tomorrow"},
-		{"to": soon, "weekly": map[string]any{"from": "fri 17:00", "to": "mon 08:00"}},
-		{"weekly": map[string]any{"from": "fri 17:00", "to": "mon 08:00", "zone": "Moon/Tranquility"}},
-		{"from": soon.Add(-2 * time.Hour), "to": soon.Add(-90 * time.Minute)},
+	for _, bad := range []struct {
+		name   string
+		body   map[string]any
+		status int
+	}{
+		{"bad", map[string]any{}, http.StatusUnprocessableEntity},
+		{"bad", map[string]any{"to": "tomorrow"}, http.StatusBadRequest},
+		{"bad", map[string]any{"to": soon, "weekly": map[string]any{"from": "fri 17:00", "to": "mon 08:00"}}, http.StatusUnprocessableEntity},
+		{"bad", map[string]any{"weekly": map[string]any{"from": "fri 17:00", "to": "mon 08:00", "zone": "Moon/Tranquility"}}, http.StatusUnprocessableEntity},
+		{"bad", map[string]any{"from": soon.Add(-2 * time.Hour), "to": soon.Add(-90 * time.Minute)}, http.StatusBadRequest},
+		{"Bad", map[string]any{"to": soon}, http.StatusUnprocessableEntity},
 	} {
-		s.problem(http.StatusBadRequest, "invalid", put("bad", bad))
+		s.problem(bad.status, "invalid", put(bad.name, bad.body))
 	}
-	s.problem(http.StatusBadRequest, "invalid", put("Bad", map[string]any{"to": soon}))
 	s.problem(http.StatusNotFound, "not_found", s.do(request{method: "PUT", path: "/v1/tenants/acme/apps/shop/envs/moon/freezes/x", json: map[string]any{"to": soon}}))
 
 	s.into(http.StatusOK, s.do(request{method: "DELETE", path: prod + "/freezes/weekend"}), &e)
 	s.problem(http.StatusNotFound, "not_found", s.do(request{method: "DELETE", path: prod + "/freezes/weekend"}))
-	s.into(http.StatusOK, s.do(request{method: "PATCH", path: prod, json: map[string]any{"freezes": []any{}}}), &e)
-	if len(e.Freezes) != 0 {
-		t.Errorf("want none left, got %v", e.Freezes)
+	var thawed config.Env
+	s.into(http.StatusOK, s.do(request{method: "PATCH", path: prod, json: map[string]any{"freezes": []any{}}}), &thawed)
+	if len(thawed.Freezes) != 0 {
+		t.Errorf("want none left, got %v", thawed.Freezes)
 	}
 	bad := s.do(request{method: "PATCH", path: prod, json: map[string]any{"freezes": []any{map[string]any{"name": "X"}, map[string]any{"name": "X"}}}})
-	s.problem(http.StatusBadRequest, "invalid", bad)
+	s.problem(http.StatusUnprocessableEntity, "invalid", bad)
 	for _, problem := range []string{"freezes[0].name", "freezes[0].from", "freezes[1].name"} {
 		if !strings.Contains(string(bad.body), problem) {
 			t.Errorf("want every problem, %s among them, got %s", problem, bad.body)
