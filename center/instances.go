@@ -40,7 +40,7 @@ func (i *instances) remove(w *Watch, now time.Time) {
 	delete(i.open, w)
 	i.mu.Unlock()
 	if there {
-		i.closed(w, now)
+		i.closed(w, w.sub.Revision(), now)
 	}
 }
 

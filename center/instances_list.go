@@ -84,8 +84,7 @@ func (c *Center) Instances(ctx context.Context, r InstanceRequest) (InstanceList
 	slices.SortFunc(found, func(a, b config.Instance) int { return keyOfInstance(a).compare(keyOfInstance(b)) })
 	var more *instanceKey
 	if q.Limit > 0 {
-		found = slices.DeleteFunc(found, func(i config.Instance) bool { return r.After != "" && keyOfInstance(i).compare(after) <= 0 })
-		found, more = cutShort(found, q.Limit)
+		found, more = cutShort(found, q.Limit, after)
 	}
 	found = mergeInstances(found)
 	list := InstanceList{Page: r.page(found, after), Silent: silent}
@@ -156,13 +155,15 @@ func (r InstanceRequest) wants(i config.Instance) bool {
 
 // cutShort leaves out what comes behind the last instance of a node that has more
 // than it gave: others that belong there are missing. It returns where that is, or nil
-// if everybody gave all.
-func cutShort(sorted []config.Instance, limit int) ([]config.Instance, *instanceKey) {
+// if everybody gave all. What comes before the place to go on from does not count.
+func cutShort(sorted []config.Instance, limit int, after instanceKey) ([]config.Instance, *instanceKey) {
 	given := map[string]int{}
 	last := map[string]instanceKey{}
 	for _, i := range sorted {
-		given[i.Node]++
-		last[i.Node] = keyOfInstance(i)
+		if key := keyOfInstance(i); key.compare(after) > 0 {
+			given[i.Node]++
+			last[i.Node] = key
+		}
 	}
 	var end *instanceKey
 	for node, n := range given {
@@ -174,7 +175,8 @@ func cutShort(sorted []config.Instance, limit int) ([]config.Instance, *instance
 		return sorted, nil
 	}
 	beyond := slices.IndexFunc(sorted, func(i config.Instance) bool {
-		return keyOfInstance(i).compare(*end) > 0 && (i.ID == "" || i.ID != end.id) // of one name there are all
+		key := keyOfInstance(i)
+		return key.compare(*end) > 0 && !key.isNamesake(*end) // of one name there are all
 	})
 	if beyond >= 0 {
 		sorted = sorted[:beyond]
@@ -337,6 +339,9 @@ func keyOfInstance(i config.Instance) instanceKey {
 func (k instanceKey) compare(other instanceKey) int {
 	return cmp.Or(strings.Compare(k.id, other.id), strings.Compare(k.node, other.node), cmp.Compare(k.since, other.since))
 }
+
+// isNamesake reports whether both are of one name.
+func (k instanceKey) isNamesake(other instanceKey) bool { return k.id != "" && k.id == other.id }
 
 // String renders the key for the next of a page.
 func (k instanceKey) String() string {

@@ -40,13 +40,17 @@ func (c *Center) LocalInstances(q config.InstanceQuery) []config.Instance {
 	return found
 }
 
-// localInstances finds the clients that a query asks for.
+// localInstances finds the clients that a query asks for, and those that have the
+// name of the one to go on from: they are needed to tell who has left.
 func (c *Center) localInstances(q config.InstanceQuery) []localInstance {
-	var all []localInstance
+	var all, namesakes []localInstance
 	after, err := parseInstanceKey(q.After)
 	add := func(l localInstance) {
-		if q.After == "" || err == nil && l.key.compare(after) > 0 {
+		switch {
+		case q.After == "" || err == nil && l.key.compare(after) > 0:
 			all = append(all, l)
+		case err == nil && l.key.isNamesake(after):
+			namesakes = append(namesakes, l)
 		}
 	}
 	for _, w := range c.instances.list() {
@@ -63,14 +67,14 @@ func (c *Center) localInstances(q config.InstanceQuery) []localInstance {
 		add(localInstance{key: instanceKey{e.key.id, c.node, e.since}, named: e})
 	}
 	if q.Limit <= 0 || len(all) <= q.Limit {
-		return all
+		return append(all, namesakes...)
 	}
 	slices.SortFunc(all, func(a, b localInstance) int { return a.key.compare(b.key) })
 	n := q.Limit + 1
-	for n < len(all) && all[n].key.id != "" && all[n].key.id == all[n-1].key.id {
+	for n < len(all) && all[n].key.isNamesake(all[n-1].key) {
 		n++
 	}
-	return all[:n]
+	return append(all[:n], namesakes...)
 }
 
 // describe tells what is known of an instance.

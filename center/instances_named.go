@@ -370,14 +370,14 @@ func (i *instances) opened(w *Watch) *named {
 	})
 }
 
-// closed notes that a client has closed a watch.
-func (i *instances) closed(w *Watch, now time.Time) {
+// closed notes that a client has closed a watch that had brought it to a revision.
+func (i *instances) closed(w *Watch, revision int64, now time.Time) {
 	e := w.named
 	if e == nil {
 		return
 	}
 	sp := &visit{texts: w.patterns, patterns: w.selects}
-	sp.revision.Store(w.sub.Revision())
+	sp.revision.Store(revision)
 	e.sign(now)
 	i.edit(e, func(s *namedState) { // it is there: nobody is forgotten who has a watch open
 		s.watches = slices.DeleteFunc(slices.Clone(s.watches), func(o *Watch) bool { return o == w })

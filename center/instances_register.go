@@ -18,7 +18,7 @@ const (
 	// instanceRoom is how many bytes the clients of a register may take up on
 	// average, before there is no room for more; half of that and no more reasons
 	// of refusals are kept.
-	instanceRoom = 2 << 10
+	instanceRoom = 8 << 10
 	// roomShare is what part of a full register is emptied at once: whoever comes
 	// next finds room without looking for it again.
 	roomShare = 16
