@@ -236,6 +236,7 @@ func TestAFileThatDoesNotAddUpIsRefused(t *testing.T) {
 		"more than JSON":            {edit('p', `{`, `{}{`), config.Invalid, "more behind"},
 		"a long description":        {edit('t', "who buys", strings.Repeat("who buys", 1000)), config.TooLarge, "comment_length"},
 		"an env kind":               {edit('e', `"kind":"dev"`, `"kind":"D E V"`), config.Invalid, "env kind"},
+		"a freeze":                  {edit('e', `"kind":"dev"`, `"freezes":[{"name":"x"}],"kind":"dev"`), config.Invalid, "freezes[0].from"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := n.importAs(remade(t, file, tt.change), "")
