@@ -25,6 +25,7 @@ type edits struct {
 	launches map[string]*launchEdit
 	order    []*rolloutEdit // as they were first touched
 	driven   []*launchEdit  // likewise
+	conds    []store.Cond   // of more than the rollouts and launches
 	ended    []string       // the launches that were put an end to, but for promoted ones
 }
 
@@ -95,6 +96,7 @@ func (e *edits) add(l *launchEdit) {
 
 // into adds the conditions and writes of all edits to a transaction.
 func (e *edits) into(txn *store.Txn) {
+	txn.Conds = append(txn.Conds, e.conds...)
 	for _, r := range e.order {
 		if !r.changed {
 			continue

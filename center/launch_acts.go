@@ -92,7 +92,8 @@ type SwitchLaunch struct {
 // clients that ask for no slot, at one revision. Back to the stable releases it
 // goes however frozen an env is.
 func (c *Center) SwitchLaunch(ctx context.Context, a SwitchLaunch) (config.Launch, error) {
-	return c.steer(ctx, "rollout.switch", a.LaunchAct, false, func(e *edits, l *launchEdit) error {
+	const op = "rollout.switch"
+	return c.steer(ctx, op, a.LaunchAct, false, func(e *edits, l *launchEdit) error {
 		slots := l.next.Strategy.Slots
 		if slots == nil {
 			return config.Errorf(config.Conflict, "", "", "a %s launch has no slots to switch", l.next.Strategy.Kind)
@@ -109,9 +110,7 @@ func (c *Center) SwitchLaunch(ctx context.Context, a SwitchLaunch) (config.Launc
 		case to == next.Active:
 			return nil
 		case to == next.Candidate:
-			if err := c.mayDrive(ctx, e.snap, driving{
-				op: "rollout.switch", why: a.Comment, forward: true, override: a.OverrideFreeze,
-			}, l); err != nil {
+			if err := e.goForward(ctx, driving{op: op, why: a.Comment, override: a.OverrideFreeze}, l); err != nil {
 				return err
 			}
 		}
@@ -152,38 +151,41 @@ type AdjustLaunch struct {
 // given, so that whoever was claimed by a share is claimed by a greater one.
 func (c *Center) AdjustLaunch(ctx context.Context, a AdjustLaunch) (config.Launch, error) {
 	forward := a.Strategy != nil || a.Share != nil || a.BeginsAt != nil
-	return c.steer(ctx, "rollout.adjust", a.LaunchAct, forward, func(e *edits, l *launchEdit) error {
-		s, err := a.strategy(l.next.Strategy)
-		if err != nil {
+	return c.steer(ctx, "rollout.adjust", a.LaunchAct, forward, func(e *edits, l *launchEdit) error { return e.adjust(l, &a) })
+}
+
+// adjust changes a launch as it was asked for.
+func (e *edits) adjust(l *launchEdit, a *AdjustLaunch) error {
+	s, err := a.strategy(l.next.Strategy)
+	if err != nil {
+		return err
+	}
+	if a.Gate != nil {
+		l.next.Gate = fillGate(a.Gate, s.Kind)
+	}
+	if s.Kind == config.StrategyProgressive && l.next.Gate == nil {
+		l.next.Gate = fillGate(nil, s.Kind)
+	}
+	if a.ExpiresAfter != nil {
+		l.expire(*a.ExpiresAfter)
+	}
+	if err := a.reschedule(e, l); err != nil {
+		return err
+	}
+	check := l.next
+	check.Strategy = s
+	fillStrategy(&check, "") // one that had no shares had no salt
+	s = check.Strategy
+	if err := check.Validate(); err != nil {
+		return err
+	}
+	if a.Strategy != nil || a.Share != nil {
+		if err := e.restrategize(l, s); err != nil {
 			return err
 		}
-		if a.Gate != nil {
-			l.next.Gate = fillGate(a.Gate, s.Kind)
-		}
-		if s.Kind == config.StrategyProgressive && l.next.Gate == nil {
-			l.next.Gate = fillGate(nil, s.Kind)
-		}
-		if a.ExpiresAfter != nil {
-			l.expire(*a.ExpiresAfter)
-		}
-		if err := a.reschedule(e, l); err != nil {
-			return err
-		}
-		check := l.next
-		check.Strategy = s
-		fillStrategy(&check, "") // one that had no shares had no salt
-		s = check.Strategy
-		if err := check.Validate(); err != nil {
-			return err
-		}
-		if a.Strategy != nil || a.Share != nil {
-			if err := e.restrategize(l, s); err != nil {
-				return err
-			}
-		}
-		e.event(l, "adjusted", a.Comment)
-		return nil
-	})
+	}
+	e.event(l, "adjusted", a.Comment)
+	return nil
 }
 
 // strategy returns the one to go on with.

@@ -47,8 +47,13 @@ func (c *Center) drive(ctx context.Context, d driving, act func(*edits, *launchE
 			return store.Txn{}, errNoLaunch(LaunchRef{Tenant: d.tenant, ID: d.id})
 		}
 		before := l.next
-		if err := c.mayDrive(ctx, snap, d, l); err != nil {
+		if err := c.asSeen(d, l); err != nil {
 			return store.Txn{}, err
+		}
+		if d.forward {
+			if err := e.goForward(ctx, d, l); err != nil {
+				return store.Txn{}, err
+			}
 		}
 		if err := act(e, l); err != nil {
 			return store.Txn{}, err
@@ -59,7 +64,7 @@ func (c *Center) drive(ctx context.Context, d driving, act func(*edits, *launchE
 			return store.Txn{}, nil
 		}
 		after.Warnings = e.warnings(l)
-		return e.recorded(ctx, d.begin(snap, &before), c.driven(d, snap, e, &before, &after)), nil
+		return e.recorded(ctx, d.begin(), c.driven(d, snap, e, &before, &after)), nil
 	})
 	if err != nil {
 		return config.Launch{}, c.endedSince(ctx, d, err)
@@ -68,22 +73,12 @@ func (c *Center) drive(ctx context.Context, d driving, act func(*edits, *launchE
 	return after, nil
 }
 
-// begin makes a transaction with the conditions that the act stands under. One
-// that goes forward finds the envs as they were looked at: a freeze that was
-// acknowledged before holds it up.
-func (d *driving) begin(snap *view.Snapshot, l *config.Launch) (txn store.Txn) {
-	if d.fence.Key != "" {
-		txn.Conds = append(txn.Conds, d.fence)
+// begin makes a transaction with the condition that the act stands under.
+func (d *driving) begin() store.Txn {
+	if d.fence.Key == "" {
+		return store.Txn{}
 	}
-	if !d.forward {
-		return txn
-	}
-	for _, path := range envsOf(l) {
-		if env, ok := snap.Env(path); ok {
-			txn.Conds = append(txn.Conds, store.Cond{Key: record.Envs.Key(path.String()), Revision: env.ModRevision})
-		}
-	}
-	return txn
+	return store.Txn{Conds: []store.Cond{d.fence}}
 }
 
 // takeTurns keeps publishers of the same configs on this node from getting in
@@ -98,26 +93,31 @@ func (c *Center) takeTurns(ctx context.Context, d driving) (giveBack func(), err
 	return c.turns.take(ctx, paths)
 }
 
-// mayDrive refuses an act that the state of things does not allow.
-func (c *Center) mayDrive(ctx context.Context, snap *view.Snapshot, d driving, l *launchEdit) error {
+// asSeen refuses an act on a launch that is not as it was when it was decided.
+func (c *Center) asSeen(d driving, l *launchEdit) error {
 	if d.revision != 0 && d.revision != l.seen {
 		return config.Errorf(config.Conflict, "", "", "launch %s was changed meanwhile", d.id)
 	}
-	if err := c.expect(d.op, d.tenant, d.expected, l.seen); err != nil {
-		return err
-	}
-	if !d.forward || d.by == systemActor {
-		return nil
-	}
+	return c.expect(d.op, d.tenant, d.expected, l.seen)
+}
+
+// goForward refuses to give clients something new in an env that is frozen, or
+// protected and without a comment. The envs become conditions as they were looked
+// at: a freeze that was acknowledged before holds the act up.
+func (e *edits) goForward(ctx context.Context, d driving, l *launchEdit) error {
 	for _, path := range envsOf(&l.next) {
-		env, ok := snap.Env(path)
+		env, ok := e.snap.Env(path)
 		if !ok {
+			continue
+		}
+		e.conds = append(e.conds, store.Cond{Key: record.Envs.Key(path.String()), Revision: env.ModRevision})
+		if d.by == systemActor {
 			continue
 		}
 		if env.Protected && d.why == "" {
 			return errUncommented(path)
 		}
-		if err := c.thawed(ctx, d.op, env, d.override); err != nil {
+		if err := e.center.thawed(ctx, d.op, env, d.override); err != nil {
 			return err
 		}
 	}
