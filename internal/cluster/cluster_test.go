@@ -218,6 +218,33 @@ func TestNodesJoinOneAfterTheOther(t *testing.T) {
 		}
 	})
 
+	t.Run("so are receipts, by the clock of who asks", func(t *testing.T) {
+		for _, n := range append(slices.Clone(nodes), e1, e2) {
+			found, silent, err := n.Receipts(t.Context(), config.Path{Tenant: "acme", App: "shop", Env: "prod", Name: "app.yaml"}, 7)
+			if err != nil || len(silent) > 0 {
+				t.Errorf("%s: %v, silent %v", n.settings.Name, err, silent)
+			}
+			var got []string
+			shared := 0
+			for _, r := range found {
+				ago := time.Since(time.UnixMilli(r.Seen))
+				switch {
+				case r.Instance == 1 && r.State == config.AckApplied && ago < 30*time.Second:
+					shared++
+				case r.Instance == 7 && r.State == config.AckRefused && r.Why == "acme/shop/prod/app.yaml" && ago > 30*time.Second:
+					got = append(got, strings.TrimPrefix(r.ID, "client-of-"))
+				default:
+					t.Errorf("%s: got %+v", n.settings.Name, r)
+				}
+			}
+			slices.Sort(got)
+			want := slices.DeleteFunc(slices.Clone(all), func(name string) bool { return name == n.settings.Name })
+			if diff := cmp.Diff(want, got); diff != "" || shared != len(want) {
+				t.Errorf("as %s sees it, with %d of the shared one (-want +got):\n%s", n.settings.Name, shared, diff)
+			}
+		}
+	})
+
 	t.Run("an edge has members act", func(t *testing.T) {
 		if err := e1.MoveLeader(t.Context(), "n2"); err != nil {
 			t.Error(err)

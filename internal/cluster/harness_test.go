@@ -150,13 +150,12 @@ type node struct {
 	running sync.WaitGroup
 }
 
-// receipts are one of an instance that every node knows, and one of its own. Its
-// clock goes wrong, which nobody must notice.
-func (n *node) receipts(_ config.Path, version int64) []config.Receipt {
+// receipts are one of an instance that every node knows, and one of its own.
+func (n *node) receipts(path config.Path, version int64) []config.Receipt {
 	now := n.now().UnixMilli()
 	return []config.Receipt{
 		{Instance: 1, Seen: now, State: config.AckApplied},
-		{Instance: uint64(version), Seen: now - 1_000, State: config.AckRefused, ID: "client-of-" + n.settings.Name, Why: "because"},
+		{Instance: uint64(version), Seen: now - 60_000, State: config.AckRefused, ID: "client-of-" + n.settings.Name, Why: path.String()},
 	}
 }
 

@@ -124,62 +124,6 @@ func TestLoneNodeOverHTTP(t *testing.T) {
 	}
 }
 
-func TestInstancesOverHTTP(t *testing.T) {
-	s, _ := startCluster(t)
-	s.publish("acme/shop/prod/app.yaml", "a: 1\n")
-	first := s.subscribe(request{path: "/v1/watch?path=acme/shop/prod", auth: s.app, header: map[string]string{
-		"Setpoint-Instance": "pod-1", "Setpoint-Labels": "zone=a", "User-Agent": "shop/1",
-	}})
-	at := first.want(true, "acme/shop/prod/app.yaml@1=a: 1\n")
-	// A poll counts for as long as it waits.
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	polled := make(chan error, 1)
-	poll := s.request(request{path: "/v1/watch?wait=30s&path=acme/shop/prod/app.yaml&instance=pod-2&after=" + string(at.Revision)}).WithContext(ctx)
-	go func() {
-		resp, err := s.http.Do(poll)
-		if err == nil {
-			resp.Body.Close()
-		}
-		polled <- err
-	}()
-	s.await(func() bool { return s.center.Self(t.Context()).Watchers == 2 })
-
-	held, err := config.ParsePath("acme/shop/prod/app.yaml")
-	s.must(err)
-	for _, where := range []string{prod, file} {
-		var all []config.Instance
-		for path := where + "/instances?limit=2"; path != ""; {
-			var page center.InstanceList
-			s.into(http.StatusOK, s.do(request{path: path}), &page)
-			if diff := cmp.Diff([]string{"n3"}, page.Silent); diff != "" {
-				t.Errorf("silent nodes (-want +got):\n%s", diff)
-			}
-			all = append(all, page.Items...)
-			if path = ""; page.Next != "" {
-				path = where + "/instances?limit=2&after=" + page.Next
-			}
-		}
-		if len(all) != 3 || all[0].ID != "far" || all[2].ID != "pod-2" {
-			t.Fatalf("%s: want far, pod-1 and pod-2, got %+v", where, all)
-		}
-		want := config.Instance{
-			ID: "pod-1", Labels: map[string]string{"zone": "a"}, Address: "127.0.0.1", Agent: "shop/1", User: "app",
-			Protocol: Name, Node: "n1", Since: all[1].Since, Connected: true, Seen: all[1].Seen,
-			Watches: []string{"acme/shop/prod"}, Sent: at.Revision, Holds: []config.Holding{{Path: held, Sent: 1}},
-		}
-		if diff := cmp.Diff(want, all[1]); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", where, diff)
-		}
-	}
-	cancel()
-	<-polled
-	first.close()
-	s.await(func() bool { return s.center.Self(t.Context()).Watchers == 0 })
-	s.problem(http.StatusNotFound, "not_found", s.do(request{path: "/v1/tenants/acme/apps/shop/envs/ghost/instances"}))
-	s.problem(http.StatusBadRequest, "invalid", s.do(request{path: prod + "/instances?after=x"}))
-}
-
 // await waits until what other goroutines do has made it so; the test's own
 // deadline ends a wait in vain.
 func (s *server) await(holds func() bool) {

@@ -18,7 +18,9 @@ import (
 const versionLabel = "version"
 
 // instanceStates are what can be asked for with --state.
-var instanceStates = []string{string(config.AckApplied), string(config.AckRefused), "silent"}
+func instanceStates() []string {
+	return []string{string(config.AckApplied), string(config.AckRefused), "silent"}
+}
 
 func (a *app) instances() *cobra.Command {
 	var filter client.InstanceFilter
@@ -34,8 +36,8 @@ func (a *app) instances() *cobra.Command {
 			if filter.Version < 0 {
 				return usagef("--version %d: want 1 or more", filter.Version)
 			}
-			if filter.State != "" && !slices.Contains(instanceStates, filter.State) {
-				return usagef("--state %s: want %s", filter.State, strings.Join(instanceStates, ", "))
+			if filter.State != "" && !slices.Contains(instanceStates(), filter.State) {
+				return usagef("--state %s: want %s", filter.State, strings.Join(instanceStates(), ", "))
 			}
 			all, err := c.FindInstances(ctx, path, filter)
 			if err != nil {
@@ -52,7 +54,7 @@ func (a *app) instances() *cobra.Command {
 		"some time after they left: SEEN is when they last gave a sign. APP is the label \"" + versionLabel + "\"."
 	cmd.Flags().Int64Var(&filter.Version, "version", 0, "only those that were sent this `VERSION` of the config, or said something of it")
 	cmd.Flags().StringVar(&filter.State, "state", "", "only those that are `STATE` with it: applied, refused or silent")
-	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(instanceStates, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("state", cobra.FixedCompletions(instanceStates(), cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
