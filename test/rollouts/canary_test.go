@@ -143,11 +143,7 @@ func (p *parade) wantReal(app, nginx int64) {
 
 func (p *parade) wantEverybody(version int64) {
 	p.Helper()
-	for id, got := range p.held {
-		if got != version {
-			p.Errorf("%s: want version %d, got %d", id, version, got)
-		}
-	}
+	p.wantAll(p.held, version)
 	if len(p.held) != len(p.fleet.all)+2 {
 		p.Errorf("want %d instances, got %d", len(p.fleet.all)+2, len(p.held))
 	}

@@ -23,9 +23,9 @@ func TestScheduledAndFrozen(t *testing.T) {
 	set := h.release(client.Publish{ReleaseOptions: client.ReleaseOptions{BeginsAt: time.Now().Add(2 * time.Second)}}, limits+`={"n": 2}`)
 	l := *set.Launch
 	f.reach(h.path(other), h.publish(other + `={}`).Items[0].Version)
-	l = h.look(l.ID)
-	if begun := l.State != config.LaunchScheduled; !begun { // unless the machine was that slow
-		f.want(h.path(limits), 1)
+	before := f.versions(h.path(limits))
+	if l = h.look(l.ID); l.State == config.LaunchScheduled { // or the machine was very slow
+		h.wantAll(before, 1)
 	}
 	l = h.awaitState(l.ID, config.LaunchPromoted)
 	if l.BegunAt.Before(l.BeginsAt) {
@@ -35,7 +35,7 @@ func TestScheduledAndFrozen(t *testing.T) {
 		t.Errorf("the scheduled release: -want +got\n%s", diff)
 	}
 	f.reach(h.path(limits), 2)
-	f.want(h.path(limits), 2)
+	h.wantAll(f.versions(h.path(limits)), 2)
 
 	// A canary is under way when the env is frozen.
 	c := h.launch(client.NewRollout{Strategy: canary(config.FullShare)}, limits+`={"n": 3}`)
@@ -58,19 +58,19 @@ func TestScheduledAndFrozen(t *testing.T) {
 
 	over := h.release(client.Publish{Comment: "the prices are wrong", ReleaseOptions: client.ReleaseOptions{OverrideFreeze: true}}, other+`={"n": 2}`)
 	f.reach(h.path(other), over.Items[0].Version)
-	f.want(h.path(limits), 2)
+	h.wantAll(f.versions(h.path(limits)), 2)
 	told := h.records("config.publish")[0]
 	if want := shop + ":year-end"; told.Detail["overridden_freeze"] != want || told.Comment != "the prices are wrong" {
 		t.Errorf("want the audit to say that %s was overridden, and why; got %+v", want, told)
 	}
 }
 
-// want wants all instances to have a version of a config.
-func (f *fleet) want(at config.Path, version int64) {
-	f.Helper()
-	for id, got := range f.versions(at) {
-		if got != version {
-			f.Errorf("%s: want version %d of %s, got %d", id, version, at, got)
+// wantAll wants each instance to have a version.
+func (h *house) wantAll(versions map[string]int64, want int64) {
+	h.Helper()
+	for id, got := range versions {
+		if got != want {
+			h.Errorf("%s: want version %d, got %d", id, want, got)
 		}
 	}
 }
