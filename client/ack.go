@@ -64,12 +64,14 @@ func (a *acks) applied(path config.Path, version int64) {
 	a.ring()
 }
 
-// appliedAll is applied of a whole state.
-func (a *acks) appliedAll(state *State) {
+// appliedAll is applied of a whole state, without some paths.
+func (a *acks) appliedAll(state *State, without map[config.Path]int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for path, c := range state.configs {
-		a.apply(path, c.Version)
+		if _, not := without[path]; !not {
+			a.apply(path, c.Version)
+		}
 	}
 	a.ring()
 }

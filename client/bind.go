@@ -111,6 +111,12 @@ func (s *Set) bind(b binder, number func(int)) error {
 		}
 		return err
 	}
+	if c, ok := state.Get(b.at()); ok && s.unbound[c.Path] == c.Version {
+		delete(s.unbound, c.Path) // at a second attempt
+		if !s.o.Manual {
+			s.acks.applied(c.Path, c.Version)
+		}
+	}
 	number(len(s.bindings))
 	s.bindings = append(s.bindings, b)
 	values := []any{v}
@@ -122,9 +128,10 @@ func (s *Set) bind(b binder, number func(int)) error {
 }
 
 // refuseFirst reports a version that is in force, for others, and that a new
-// binding does not take. It is not worth being kept: if the program starts
+// binding does not take. While it is, nothing is kept: if the program starts
 // again, what is in the cache from before is better.
 func (s *Set) refuseFirst(c Config, err error) {
+	s.unbound[c.Path] = c.Version
 	if s.saver != nil {
 		s.saver.drop()
 	}

@@ -81,6 +81,24 @@ func TestBind(t *testing.T) {
 	}
 }
 
+func TestABindingThatIsTakenAtASecondAttempt(t *testing.T) {
+	srv := clienttest.NewServer(t)
+	srv.Put(pathA, `{"rate":-1}`)
+	set := open(t, srv.Client(t, client.Options{}), client.SetOptions{})
+	if _, err := client.Bind(set, mustPath(t, pathA), client.BindOptions[limits]{Validate: (*limits).check}); err == nil {
+		t.Fatal("want it refused")
+	}
+	reported(t, srv, pathA, 1, config.AckRefused)
+	if _, err := client.Bind(set, mustPath(t, pathA), client.BindOptions[limits]{}); err != nil {
+		t.Fatal(err)
+	}
+	set.Close()
+	reports := srv.Reports()
+	if last := reports[len(reports)-1]; last.State != config.AckApplied {
+		t.Errorf("want it applied in the end, got %+v", reports)
+	}
+}
+
 func TestBoundValuesChange(t *testing.T) {
 	srv := clienttest.NewServer(t)
 	srv.PutAll(map[string]string{pathA: `{"rate":1}`, pathB: `{"rate":1}`})

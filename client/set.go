@@ -57,6 +57,9 @@ type Set struct {
 
 	mu       sync.Mutex // held while a state is decided on; never while callbacks run
 	bindings []binder
+	// unbound are versions in force that a binding was to be made of and that it
+	// did not take.
+	unbound  map[config.Path]int64
 	onChange []func(old, now *State)
 	feeds    []chan *State
 	status   status
@@ -105,7 +108,7 @@ func (c *Client) newSet(o SetOptions) (*Set, error) {
 	}
 	o.Patterns = slices.Clone(o.Patterns)
 	o.StartWithin = orDefault(o.StartWithin, defaultStartWithin)
-	s := &Set{o: o, fatal: make(chan error, 1)}
+	s := &Set{o: o, unbound: map[config.Path]int64{}, fatal: make(chan error, 1)}
 	if o.OnChange != nil {
 		s.onChange = append(s.onChange, o.OnChange)
 	}
@@ -156,7 +159,7 @@ func (s *Set) beginFromCache() error {
 	}
 	tried, last := strings.Join(s.c.endpointNames(), ", "), s.status.err
 	if last == nil {
-		last = errSilent
+		last = errors.New("the first attempt has not ended yet")
 	}
 	if s.saver == nil {
 		return config.Errorf(config.Unavailable, opOpen, "", "no server answered in time (%s): %w; and there is no local cache: give a cache dir", tried, last)
@@ -168,7 +171,7 @@ func (s *Set) beginFromCache() error {
 	s.status.staleSince = state.received
 	s.swap(state)
 	if !s.o.Manual {
-		s.acks.appliedAll(state) // in case that what the servers have is refused
+		s.acks.appliedAll(state, nil) // in case that what the servers have is refused
 	}
 	s.c.log.Warn("no server answered: started from the local cache", "tried", tried, "error", last,
 		"configs", state.Len(), "received", state.received, "age", time.Since(state.received).Round(time.Second))

@@ -10,11 +10,16 @@ import (
 
 // start starts what a Set does by itself; Close waits for it.
 func (s *Set) start(ctx context.Context) {
+	// What is put in force last is to be told and kept, too: so these end later.
+	after, ended := context.WithCancel(ctx)
 	ctx, s.cancel = context.WithCancel(ctx)
-	s.running.Go(func() { s.run(ctx) })
-	s.running.Go(func() { s.acks.run(ctx, s.connected) })
+	s.running.Go(func() {
+		defer ended()
+		s.run(ctx)
+	})
+	s.running.Go(func() { s.acks.run(after, s.connected) })
 	if s.saver != nil {
-		s.running.Go(func() { s.saver.run(ctx) })
+		s.running.Go(func() { s.saver.run(after) })
 	}
 }
 
@@ -90,12 +95,24 @@ func (s *Set) offer(next *State) {
 			f(old, next)
 		}
 	}
-	s.acks.prune(next)
-	if !s.o.Manual {
-		s.acks.appliedAll(next)
+	s.settle(next)
+}
+
+// settle tells and keeps a state that is in force, callbacks included.
+func (s *Set) settle(state *State) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for path, version := range s.unbound {
+		if c, ok := state.Get(path); !ok || c.Version != version {
+			delete(s.unbound, path)
+		}
 	}
-	if s.saver != nil {
-		s.saver.save(next)
+	s.acks.prune(state)
+	if !s.o.Manual {
+		s.acks.appliedAll(state, s.unbound)
+	}
+	if s.saver != nil && len(s.unbound) == 0 {
+		s.saver.save(state)
 	}
 }
 
