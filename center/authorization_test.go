@@ -15,7 +15,7 @@ import (
 // unguarded methods act for no caller: they are the server's own, or about
 // things that everyone may know. Every other exported method must refuse.
 var unguarded = []string{
-	"Run", "Formats", "Limits", "LoginFailed", "LastBackup", "RunBackups", "BackupName", "Self", "Staleness", "LocalInstances", "LocalReceipts", "CheckJoinToken", "RedeemJoinToken",
+	"Run", "Formats", "Limits", "LoginFailed", "LastBackup", "RunBackups", "BackupName", "Self", "Staleness", "LocalInstances", "LocalReceipts", "InstanceStats", "CheckJoinToken", "RedeemJoinToken",
 }
 
 // selfService methods concern the caller alone, so that an identity without

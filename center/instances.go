@@ -79,3 +79,17 @@ func (i *instances) tellReported() {
 	default: // he has not come for the last one yet
 	}
 }
+
+// InstanceStats counts the instances of a node.
+type InstanceStats struct {
+	Remembered int    // that say a name
+	Connected  int    // of them, with an open watch
+	Lost       uint64 // since the start: not remembered, for there was no room
+}
+
+// InstanceStats counts the instances of this node. It acts for the node itself
+// and asks no rights.
+func (c *Center) InstanceStats() InstanceStats {
+	total, idle := c.instances.total.Load(), c.instances.idle.Load()
+	return InstanceStats{Remembered: int(total), Connected: int(max(0, total-idle)), Lost: c.instances.lost.Load()}
+}

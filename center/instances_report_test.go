@@ -192,6 +192,10 @@ func TestWrongReportsAreRefusedAsAWhole(t *testing.T) {
 		t.Errorf("want the limit named, got %v", err)
 	}
 	n.report("pod-2", good)
+	n.watching("pod-4", shopProd)
+	if diff := cmp.Diff(center.InstanceStats{Remembered: 3, Connected: 1, Lost: 1}, n.InstanceStats()); diff != "" {
+		t.Errorf("counted (-want +got):\n%s", diff)
+	}
 }
 
 // A node that is behind must not refuse what another one has sent.

@@ -83,13 +83,15 @@ func (n *node) guardDisk() {
 	n.background("disk guard", guard.Run)
 }
 
-// measureCluster registers how this node stands to the others, and the alarms
-// of their engines.
+// measureCluster registers how this node stands to the others, whom it knows of
+// its clients, and the alarms of the engines.
 func (n *node) measureCluster() {
 	m := n.metrics
 	m.gauge("stale_seconds", "For how long a majority has not confirmed what this node serves; 0 while one does.", func() float64 {
 		return n.center.Staleness().Seconds()
 	})
+	m.gauge("instances", "Instances that say a name and are remembered, with an open watch or without.", func() float64 { return float64(n.center.InstanceStats().Remembered) })
+	m.counter("instances_lost_total", "Instances that were not remembered, because there was no room (limit instances_most).", func() float64 { return float64(n.center.InstanceStats().Lost) })
 	engine, ok := n.engine.(store.Cluster)
 	if !ok {
 		return
