@@ -71,7 +71,7 @@ func (a *app) strategyOf(f *strategyFlags) (*config.Strategy, error) {
 		}
 		s, err := parseStrategy(content)
 		if err != nil {
-			return nil, fmt.Errorf("strategy file %s: %w", f.file, err)
+			return nil, config.Errorf(config.Invalid, "strategy file", f.file, "%w", err)
 		}
 		return &s, nil
 	case f.given.Changed("blue-green"):
@@ -252,7 +252,11 @@ func parseStrategy(content []byte) (config.Strategy, error) {
 	var s config.Strategy
 	if err := json.Unmarshal(text, &s); err != nil {
 		var wrong *json.UnmarshalTypeError
-		if errors.As(err, &wrong) && wrong.Field != "" {
+		var known *config.Error
+		switch {
+		case errors.As(err, &known):
+			err = errors.New(known.Detail())
+		case errors.As(err, &wrong) && wrong.Field != "":
 			err = fmt.Errorf("%s: want %s, got %s", wrong.Field, sortOf(wrong.Type), wrong.Value)
 		}
 		return config.Strategy{}, err
