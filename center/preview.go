@@ -215,17 +215,7 @@ func (c *Center) previewChange(ctx context.Context, op string, r PreviewChange) 
 // change does to a launch what a preview asks for.
 func (e *edits) change(l *launchEdit, r PreviewChange) error {
 	if r.Strategy != nil || r.Share != nil {
-		adjust := AdjustLaunch{Strategy: r.Strategy, Share: r.Share}
-		s, err := adjust.strategy(l.next.Strategy)
-		if err != nil {
-			return err
-		}
-		whole := l.next
-		whole.Strategy = s
-		if err := whole.Validate(); err != nil {
-			return err
-		}
-		if err := e.restrategize(l, s); err != nil {
+		if err := e.adjust(l, &AdjustLaunch{Strategy: r.Strategy, Share: r.Share}); err != nil {
 			return err
 		}
 	}

@@ -419,3 +419,46 @@ func TestPreviewAsksForEveryConfig(t *testing.T) {
 	wantKind(t, config.NotFound, second(n.Preview(vera, center.PreviewRequest{Change: &center.PreviewChange{LaunchRef: ref}})))
 	n.must(second(n.Preview(n.admin(), center.PreviewRequest{Change: &center.PreviewChange{LaunchRef: ref}})))
 }
+
+func TestPreviewWarnsOfAFreeze(t *testing.T) {
+	n := start(t)
+	n.house()
+	n.publish(app, `1`)
+	now := time.Now()
+	n.must(second(n.FreezeEnv(n.admin(), path(t, "acme/shop/dev"), config.Freeze{Name: "christmas", From: now.Add(-time.Hour), To: now.Add(time.Hour)}, "")))
+	got := n.previewed(center.PreviewRequest{Paths: paths(t, app, limits), ReleaseOptions: canary(100)})
+	frozen := slices.DeleteFunc(got.Problems, func(p config.Problem) bool { return p.Path != "acme/shop/dev" })
+	if len(frozen) != 1 || frozen[0].Severity != config.SeverityWarning || !strings.Contains(frozen[0].Message, `is frozen until`) {
+		t.Errorf("want one warning of the freeze, got %+v", got.Problems)
+	}
+}
+
+// Of many configs of an env the nodes are asked once, and tell of each instance
+// what it watches and what it has read.
+func TestPreviewOfManyConfigs(t *testing.T) {
+	var items []string
+	for i := range 9 {
+		items = append(items, fmt.Sprintf("acme/shop/dev/c%d.json", i))
+	}
+	nodes := &fakeNodes{instances: []config.Instance{
+		{ID: "all", Node: "n2", Watches: []string{"acme"}, Connected: true},
+		{ID: "one", Node: "n2", Watches: []string{items[3]}, Connected: true},
+		{ID: "reader", Node: "n2", Holds: []config.Holding{{Path: path(t, items[7]), Sent: 1}, {Path: path(t, items[5]), Applied: 1}}, Seen: time.Now()},
+		{ID: "other", Node: "n2", Watches: []string{app}, Connected: true},
+	}}
+	n := among(t, nodes)
+	n.house()
+	got := n.previewed(center.PreviewRequest{Paths: paths(t, append(items, "acme/shop/prod/x.json")...), ReleaseOptions: by(config.Strategy{Kind: config.StrategyTargets, Targets: config.NewInstanceSet("one", "reader")})})
+	told := map[string]int{}
+	for _, i := range got.Items {
+		told[i.ID] = len(i.Choices)
+	}
+	if diff := cmp.Diff(map[string]int{"all": 10, "one": 1, "reader": 2}, told); diff != "" {
+		t.Errorf("configs of each instance (-want +got):\n%s", diff)
+	}
+	for at, want := range map[int]int{0: 0, 3: 1, 5: 1, 7: 1, 9: 0} {
+		if c := got.Configs[at]; c.Candidate != want || c.Instances != want+1 {
+			t.Errorf("%s: want %d of %d instances, got %+v", c.Path, want, want+1, c)
+		}
+	}
+}
