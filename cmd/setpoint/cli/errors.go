@@ -87,7 +87,10 @@ func exitCode(err error) int {
 // hintFor says how to mend an error, where that is not clear from its text.
 func hintFor(err error) string {
 	var untrusted *client.UntrustedError
+	var known hinted
 	switch {
+	case errors.As(err, &known):
+		return known.hint
 	case errors.As(err, &untrusted) && untrusted.Pinned:
 		return "If the server did get a new certificate, compare its fingerprint and log in again with --fingerprint."
 	case errors.As(err, &untrusted):

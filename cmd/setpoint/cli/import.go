@@ -4,10 +4,12 @@ import (
 	"archive/zip"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"path"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -25,6 +27,8 @@ type importFlags struct {
 	dryRun, prune bool
 	message       string
 	exclude       []string // patterns of path.Match
+	release       releaseFlags
+	options       client.ReleaseOptions // by release
 }
 
 func (a *app) importCommand() *cobra.Command {
@@ -35,18 +39,22 @@ func (a *app) importCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if f.options, err = a.releaseOptions(&f.release); err != nil {
+				return err
+			}
 			i := &importing{app: a, c: c, env: env, flags: f, source: source{name: args[1]}}
 			return i.run(ctx)
 		})
 	cmd.Long = fmt.Sprintf("Release the files of a directory, a .zip or a .tar.gz in an env.\n\n"+
 		"A file becomes the config of its path, with '-' for '/': rules/node.yml is rules-node.yml; export puts it\n"+
 		"back where it was. Files that are served already as they are make no release. Links and version control\n"+
-		"folders are skipped. Up to %d files and %s are one atomic change set; more are sent as several.", batchFiles, size(batchBytes))
+		"folders are skipped. Up to %d files and %s are one atomic change set; more are sent as several.\n\n", batchFiles, size(batchBytes)) + releaseHelp
 	cmd.ValidArgsFunction = a.completeFirst
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "only tell what would be released")
 	cmd.Flags().BoolVar(&f.prune, "prune", false, "delete the env's configs that are not among the files")
 	cmd.Flags().StringSliceVar(&f.exclude, "exclude", nil, "leave out files like `GLOB`, by name or by path; may be given again")
 	cmd.Flags().StringVarP(&f.message, "message", "m", "", "why: kept with the releases")
+	f.release.register(cmd)
 	return cmd
 }
 
@@ -87,6 +95,9 @@ func (i *importing) run(ctx context.Context) error {
 	// One change set can drop what is left over as well; with several it is
 	// dropped when all of them are in.
 	whole := len(i.names)+len(stale) <= batchFiles && i.size <= batchBytes
+	if launches(i.flags.options) && !whole {
+		return config.Errorf(config.TooLarge, "import", i.source.name, "%d files of %s are more than one change set, and a launch is of one; import fewer at a time, or for everybody", len(i.names), size(i.size))
+	}
 	if err := i.sendAll(ctx, whole && i.flags.prune); err != nil {
 		return err
 	}
@@ -237,9 +248,10 @@ func (i *importing) send(ctx context.Context, b *batch, prune bool) error {
 		return err
 	}
 	done, err := i.c.Import(ctx, client.Import{
-		Env: i.env, Archive: &b.buf, Format: client.Zip, Comment: i.flags.message, DryRun: i.flags.dryRun, Prune: prune,
+		Env: i.env, Archive: &b.buf, Format: client.Zip, Comment: i.flags.message, DryRun: i.flags.dryRun, Prune: prune, ReleaseOptions: i.flags.options,
 	})
 	if err != nil {
+		err = i.hint(ctx, err)
 		if i.sent > 0 && !i.flags.dryRun {
 			i.app.warn("%s of this import went in before this error; run it again when it is mended", count(i.sent, "change set"))
 		}
@@ -254,10 +266,22 @@ func (i *importing) send(ctx context.Context, b *batch, prune bool) error {
 	return nil
 }
 
+// hint says how to go on after an import was refused.
+func (i *importing) hint(ctx context.Context, err error) error {
+	path := i.env
+	var e *config.Error
+	if errors.As(err, &e) {
+		if at, problem := config.ParsePath(e.Path); problem == nil && i.env.Contains(at) {
+			path = at
+		}
+	}
+	return hintRelease(ctx, i.c, i.flags.options, []config.Path{path}, err)
+}
+
 func (i *importing) prune(ctx context.Context, stale []string) error {
 	for _, name := range stale {
 		if !i.flags.dryRun {
-			d := client.DeleteConfig{Path: i.env.Join(name), Comment: i.flags.message}
+			d := client.DeleteConfig{Path: i.env.Join(name), Comment: i.flags.message, OverrideFreeze: i.flags.options.OverrideFreeze}
 			if err := i.c.DeleteConfig(ctx, d); err != nil && config.KindOf(err) != config.NotFound {
 				return err
 			}
@@ -275,6 +299,10 @@ func (i *importing) report(stale []string) error {
 	if i.flags.dryRun {
 		verb = "would import"
 	}
-	return i.app.done(i.total, "%s %s into %s: %d created, %d changed, %d unchanged, %d deleted, in %s",
-		verb, count(len(i.names), "file"), i.env, i.total.Created, i.total.Changed, i.total.Unchanged, i.total.Pruned, count(i.sent, "change set"))
+	lines := []string{fmt.Sprintf("%s %s into %s: %d created, %d changed, %d unchanged, %d deleted, in %s",
+		verb, count(len(i.names), "file"), i.env, i.total.Created, i.total.Changed, i.total.Unchanged, i.total.Pruned, count(i.sent, "change set"))}
+	for _, set := range i.total.ChangeSets {
+		lines = append(lines, i.app.launched(set)...)
+	}
+	return i.app.done(i.total, "%s", strings.Join(lines, "\n"))
 }
