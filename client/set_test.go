@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -419,17 +421,29 @@ func both(one, two *clienttest.Server) client.Options {
 	return o
 }
 
-func TestSetLeavesAServerThatHangs(t *testing.T) {
-	hung, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections, nobody answers
+func TestSetLeavesAServerThatDoesNotServe(t *testing.T) {
+	unheard, err := net.Listen("tcp", "127.0.0.1:0") // the kernel takes connections, nobody answers
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer hung.Close()
-	srv := clienttest.NewServer(t)
-	srv.Put(pathA, "1")
-	o := srv.Options()
-	o.Endpoints = append([]string{"https://" + hung.Addr().String()}, o.Endpoints...)
-	o.Timeout = 100 * time.Millisecond
-	set := open(t, srv.Client(t, o), client.SetOptions{StartWithin: time.Hour})
-	wantState(t, set.State(), "a.json=1:1")
+	defer unheard.Close()
+	mute := httptest.NewUnstartedServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	mute.EnableHTTP2 = true
+	mute.StartTLS()
+	defer mute.Close()
+	stale := httptest.NewTLSServer(&script{parts: []string{"event: error\ndata: {\"code\":\"unavailable\",\"detail\":\"too stale\"}\n\n"}})
+	defer stale.Close()
+	for name, endpoint := range map[string]string{
+		"before TLS": "https://" + unheard.Addr().String(), "before the answer": mute.URL, "in the answer": stale.URL,
+	} {
+		t.Run(name, func(t *testing.T) {
+			srv := clienttest.NewServer(t)
+			srv.Put(pathA, "1")
+			o := srv.Options()
+			o.Endpoints = append([]string{endpoint}, o.Endpoints...)
+			o.Timeout = 100 * time.Millisecond
+			set := open(t, srv.Client(t, o), client.SetOptions{StartWithin: time.Hour})
+			wantState(t, set.State(), "a.json=1:1")
+		})
+	}
 }

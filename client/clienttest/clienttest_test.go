@@ -232,6 +232,8 @@ func post(t *testing.T, plain *http.Client, endpoint, instance, token, body stri
 	return fmt.Sprintf("%d %s", resp.StatusCode, p.Code)
 }
 
+func TestProgram(t *testing.T) { testProgram(t) }
+
 func TestStopAndStart(t *testing.T) {
 	srv := clienttest.NewServer(t)
 	srv.Put(env+"/a.json", "1")

@@ -1,7 +1,6 @@
 package clienttest_test
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/setpointhq/setpoint/client"
@@ -9,9 +8,8 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-func ExampleNewServer() {
-	var t *testing.T // of your test
-
+// testProgram is what stands in a test of a program that reads its limits.
+func testProgram(t *testing.T) {
 	srv := clienttest.NewServer(t)
 	srv.Put("acme/checkout/prod/limits.json", `{"rate":5}`)
 	set, err := srv.Client(t, client.Options{}).Open(t.Context(), client.SetOptions{Patterns: []string{"acme/checkout/prod"}})
@@ -19,19 +17,24 @@ func ExampleNewServer() {
 		t.Fatal(err)
 	}
 	defer set.Close()
-
-	// What the program does with a version that it cannot use: it says so.
 	path := config.Path{Tenant: "acme", App: "checkout", Env: "prod", Name: "limits.json"}
-	if _, err := client.Bind(set, path, client.BindOptions[map[string]int]{Decode: json.Unmarshal}); err != nil {
+	limits, err := client.Bind(set, path, client.BindOptions[map[string]int]{})
+	if err != nil {
 		t.Fatal(err)
 	}
+
+	// A version that the program cannot use: it goes on with the one before, and
+	// says why.
 	bad := srv.Put(path.String(), `{"rate":"many"}`)
 	report, err := srv.WaitReport(t.Context(), func(r clienttest.Report) bool { return r.Version == bad })
 	if err != nil || report.State != config.AckRefused {
 		t.Errorf("want it refused, got %+v, %v", report, err)
 	}
+	if got := (*limits.Value())["rate"]; got != 5 {
+		t.Errorf("want the rate 5, got %d", got)
+	}
+}
 
-	// And when the servers are gone: it goes on with what it has.
-	srv.Stop()
-	srv.Start()
+func Example() {
+	_ = testProgram // called by a TestProgram(t *testing.T)
 }
