@@ -1,6 +1,7 @@
 package center_test
 
 import (
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -187,12 +188,26 @@ func noon() *ticking {
 
 // What the engine has forgotten cannot be explained, and it is said what can.
 func TestExplainSaysHowFarBackItCan(t *testing.T) {
-	clock := noon()
-	n := cluster(t, &fakeNodes{}, func(o *center.Options) { o.Now = clock.time })
+	for name, open := range map[string]func(*testing.T, func(*center.Options)) *node{
+		"memory": func(t *testing.T, change func(*center.Options)) *node { return cluster(t, &fakeNodes{}, change) },
+		"etcd": func(t *testing.T, change func(*center.Options)) *node {
+			opened, _ := openEngine(t, embeddedEngine(), t.TempDir())
+			return joinWith(t, opened, change)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			clock := noon()
+			explainUntilForgotten(t, open(t, func(o *center.Options) { o.Now = clock.time }), clock)
+		})
+	}
+}
+
+func explainUntilForgotten(t *testing.T, n *node, clock *ticking) {
+	t.Helper()
 	n.house()
 	var tokens []config.Token
-	for range 10 {
-		n.publish(app, `1`)
+	for i := range 10 {
+		n.publish(app, strconv.Itoa(i))
 		at, err := n.Get(n.admin(), center.Read{Path: path(t, app)})
 		n.must(err)
 		tokens = append(tokens, at.Revision)
