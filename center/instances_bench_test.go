@@ -82,6 +82,32 @@ func BenchmarkRememberedInstances(b *testing.B) {
 	}
 }
 
+// BenchmarkNamedWatches is what an idle watch of a named instance takes up in
+// the center, its registration included.
+func BenchmarkNamedWatches(b *testing.B) {
+	n := start(b)
+	n.house()
+	n.publish(app, `{"a": 1}`)
+	var each float64
+	for b.Loop() {
+		open := make([]*center.Watch, manyInstances)
+		before := heap()
+		for i := range open {
+			w, err := n.Watch(n.admin(), center.WatchRequest{Patterns: []string{"acme/shop/dev"}, Protocol: "rest", Client: config.Client{
+				ID: fmt.Sprintf("checkout-7f9c8d6b54-%05d", i), Labels: map[string]string{"version": "1.4.2", "zone": "a", "tier": "web"},
+			}}, func() {})
+			n.must(err)
+			n.must(third(w.Next()))
+			open[i] = w
+		}
+		each = float64(heap()-before) / manyInstances
+		for _, w := range open {
+			w.Close()
+		}
+	}
+	b.ReportMetric(each, "B/watch")
+}
+
 // BenchmarkLocalReceipts is what a gate asks of a node with many instances.
 func BenchmarkLocalReceipts(b *testing.B) {
 	n := start(b)
