@@ -526,3 +526,36 @@ func TestWhoMaySeeAndDriveLaunches(t *testing.T) {
 		t.Errorf("got %+v", page)
 	}
 }
+
+// FuzzRollout holds that whatever is taken for a rollout has known names only and
+// means what was written, and that what is not is refused with a place.
+func FuzzRollout(f *testing.F) {
+	for _, seed := range []string{
+		canary10, blue, steps, `{"strategy":{"kind":"targets","targets":["b","a"]},"gate":{"refused":1},"expires_after_seconds":0.5}`,
+		`{"strategy":{"rule":{"any":[{"labels":"a in (b, c)"},{"addresses":["10.0.0.0/8","::1"]}]}}}`,
+		`{"strategy":{"rule":{"all":[{"all":[{"shar":1}]}]}}}`, `{"strategy":null}`, `null`, `[]`, `{"strategy":{"steps":[{"share":1e0}]}}`, `{"gate":{"at_least":99999999999999999999}}`,
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var r *NewRollout
+		err := decodeText("query.rollout", data, rolloutNames, &r)
+		if err != nil {
+			if p := config.AsError(err).Problems; len(p) != 1 || !strings.HasPrefix(p[0].Path, "query.rollout") || p[0].Message == "" {
+				t.Errorf("%q: want a place and a reason, got %v", data, err)
+			}
+			return
+		}
+		first, err := json.Marshal(r)
+		if err != nil {
+			return // an operator or a network that only Check refuses
+		}
+		var again *NewRollout
+		if err := decodeText("x", first, rolloutNames, &again); err != nil {
+			t.Fatalf("%q: written as %s, which is refused: %v", data, first, err)
+		}
+		if second, _ := json.Marshal(again); !bytes.Equal(first, second) {
+			t.Errorf("%q: read as %s, then as %s", data, first, second)
+		}
+	})
+}
