@@ -1,6 +1,7 @@
 package center
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -161,13 +162,21 @@ func (b *changeSetBuilder) meet(path config.Path, edit *rolloutEdit) error {
 	case len(edit.next.Candidates) == 0:
 		return nil
 	case b.publish.rollback:
-		b.edits.endAll(path, config.LaunchAborted, "rolled back")
+		b.edits.endAll(path, config.LaunchAborted, "rolled back"+because(b.set.Comment))
 	case b.publish.OnRunning == SupersedeRunning:
-		b.edits.endAll(path, config.LaunchSuperseded, "another release took its place")
+		b.edits.endAll(path, config.LaunchSuperseded, "another release took its place"+because(b.set.Comment))
 	case b.publish.OnRunning == RefuseOnRunning && b.others(edit):
 		return errRunning(path, b.edits, &edit.next)
 	}
 	return nil
+}
+
+// because appends a comment to a reason.
+func because(comment string) string {
+	if comment == "" {
+		return ""
+	}
+	return ": " + comment
 }
 
 // others reports whether a launch of another change set is under way.
@@ -183,7 +192,7 @@ func errRunning(path config.Path, e *edits, r *config.Rollout) error {
 			what = "launch " + l.next.ID + " (" + l.next.Strategy.String() + ", " + string(l.next.State) + ", by " + l.next.StartedBy + ") is"
 		}
 	}
-	return &config.Error{Kind: config.Conflict, Path: path.String(), Current: r.Latest, Err: config.Errorf(config.Conflict, "", "",
+	return &config.Error{Kind: config.Conflict, Path: path.String(), Current: r.Latest, Err: fmt.Errorf(
 		"%s under way: promote or abort first, or say what is meant: supersede, before or after", what)}
 }
 
