@@ -8,9 +8,12 @@ import (
 	"github.com/setpointhq/setpoint/internal/view"
 )
 
-// wholeReasons is how many bytes of reasons a list of instances has in full; what
-// comes beyond is clipped.
-const wholeReasons = 8 << 20
+// What a list of instances has in full, so that it can be sent: bytes of reasons,
+// which are clipped beyond that, and holdings, of which there are none beyond.
+const (
+	wholeReasons  = 8 << 20
+	wholeHoldings = 200_000
+)
 
 // localInstance is an instance of this node before it is described.
 type localInstance struct {
@@ -22,14 +25,21 @@ type localInstance struct {
 // LocalInstances lists the clients of this node that have to do with a path or
 // something below it, in no order or, if not all are wanted, those that come
 // first: some more than that, so that it can be told whether there are, and so
-// that none of one name is missing. It acts for the node itself and asks no rights.
+// that none of one name is missing. If all of more than one config are wanted, what
+// they hold is told only of those that say nothing by their watches. It acts for the
+// node itself and asks no rights.
 func (c *Center) LocalInstances(q config.InstanceQuery) []config.Instance {
 	all := c.localInstances(q)
 	snap, now := c.view.Snapshot(), c.now()
-	reasons := wholeReasons
+	reasons, left := wholeReasons, wholeHoldings
+	briefly := q.Limit == 0 && q.Path.Level() != config.LevelConfig
 	found := make([]config.Instance, 0, len(all))
 	for _, l := range all {
 		i := c.describe(l, snap, now, q.Path)
+		if left > 0 && (!briefly || l.watch == nil) {
+			i.Holds = holdings(l.watch, l.state(), snap, q.Path)
+			left -= len(i.Holds)
+		}
 		for at := range i.Holds {
 			if reasons -= len(i.Holds[at].Why); reasons < 0 {
 				i.Holds[at].Why = clipped(i.Holds[at].Why, receiptReason)
@@ -77,12 +87,11 @@ func (c *Center) localInstances(q config.InstanceQuery) []localInstance {
 	return append(all[:n], namesakes...)
 }
 
-// describe tells what is known of an instance.
+// describe tells what is known of an instance, but for what it holds.
 func (c *Center) describe(l localInstance, snap *view.Snapshot, now time.Time, path config.Path) config.Instance {
 	i := config.Instance{ID: l.key.id, Node: c.node, Since: time.Unix(0, l.key.since).UTC(), Connected: true, Seen: now.UTC().Round(0)}
-	state := &namedState{}
 	if l.named != nil {
-		state = l.named.state.Load()
+		state := l.state()
 		i.Connected = !state.idle()
 		if !i.Connected {
 			i.Seen = time.UnixMilli(l.named.seen.Load()).UTC()
@@ -99,8 +108,15 @@ func (c *Center) describe(l localInstance, snap *view.Snapshot, now time.Time, p
 			i.Sent = encodeToken(revision, snap.Cluster)
 		}
 	}
-	i.Holds = holdings(l.watch, state, snap, path)
 	return i
+}
+
+// state is what is known of the client by its name.
+func (l localInstance) state() *namedState {
+	if l.named == nil {
+		return &namedState{}
+	}
+	return l.named.state.Load()
 }
 
 // concerning returns those of the watch's patterns that can match the path or

@@ -415,6 +415,13 @@ func TestHoldingsOfAnEnvAreBounded(t *testing.T) {
 		t.Errorf("want the first 256, got %d", len(got))
 	}
 	n.wantHolds("acme/shop/prod/c299.json", "pod-1* c299.json:1/0/0")
+	// All that there are of an env are not told of what their watches say.
+	n.read("pod-2", "acme/shop/prod/c000.json")
+	all := n.LocalInstances(config.InstanceQuery{Path: path(t, shopProd)})
+	slices.SortFunc(all, func(a, b config.Instance) int { return strings.Compare(a.ID, b.ID) })
+	if diff := cmp.Diff([]string{"pod-1*", "pod-2 c000.json:1/0/0"}, holds(all)); diff != "" {
+		t.Errorf("all of an env (-want +got):\n%s", diff)
+	}
 }
 
 func TestReceipts(t *testing.T) {
