@@ -199,7 +199,12 @@ func (h *house) copy(from, to string) {
 // await waits until a condition holds that no single process is to blame for.
 func (h *house) await(what string, holds func() bool) {
 	h.Helper()
-	ctx, cancel := context.WithTimeout(h.Context(), patience)
+	h.awaitFor(patience, what, holds)
+}
+
+func (h *house) awaitFor(limit time.Duration, what string, holds func() bool) {
+	h.Helper()
+	ctx, cancel := context.WithTimeout(h.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
