@@ -58,7 +58,7 @@ func (c *Center) Import(ctx context.Context, r Import) (ImportResult, error) {
 	}
 	result := tally(snap, p)
 	if r.DryRun {
-		return result, c.checkImport(ctx, op, p)
+		return result, c.dryRun(ctx, op, p)
 	}
 	set, err := c.release(ctx, op, p)
 	result.ChangeSet = set
@@ -128,9 +128,9 @@ func tally(snap *view.Snapshot, p Publish) ImportResult {
 	return result
 }
 
-// checkImport finds what would be refused: a dry run that says yes to what
-// cannot be would be of no use.
-func (c *Center) checkImport(ctx context.Context, op string, p Publish) error {
+// dryRun finds what would be refused: one that says yes to what cannot be would be
+// of no use.
+func (c *Center) dryRun(ctx context.Context, op string, p Publish) error {
 	if err := c.checkChangeSet(op, p); err != nil {
 		return err
 	}

@@ -76,8 +76,8 @@ func (c *Center) checkOptions(p *Publish) error {
 		return config.Errorf(config.Invalid, "", "", "a launch cannot delete configs; prune without one")
 	}
 	l := newLaunch(&config.ChangeSet{Tenant: p.Tenant}, p).next
-	for _, item := range p.Items {
-		l.Items = append(l.Items, config.LaunchItem{Path: item.Path})
+	if len(p.Items) > 0 { // which of them it will bring out is not known yet
+		l.Items = []config.LaunchItem{{Path: p.Items[0].Path}}
 	}
 	fillStrategy(&l, "")
 	if err := l.Validate(); err != nil {
@@ -234,6 +234,9 @@ func (b *changeSetBuilder) begun() error {
 		}
 	}
 	fillStrategy(&l.next, first.next.Slot)
+	if err := l.next.Validate(); err != nil {
+		return err
+	}
 	b.edits.add(l)
 	if err := b.edits.restrategize(l, l.next.Strategy); err != nil {
 		return err

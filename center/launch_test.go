@@ -475,3 +475,43 @@ func TestTheSameContentAgainCanStillSupersede(t *testing.T) {
 	}
 	n.wantVersions(app, "", map[int64]int{1: 100})
 }
+
+// TestOnlyWhatChangesIsLaunched imports more files than a launch takes, of which
+// few differ.
+func TestOnlyWhatChangesIsLaunched(t *testing.T) {
+	n := start(t)
+	n.house()
+	var files []center.ImportFile
+	for i := range config.MaxLaunchItems + 1 {
+		files = append(files, center.ImportFile{File: fmt.Sprintf("c%d.json", i), Content: []byte("1")})
+	}
+	all := center.Import{Env: path(t, "acme/shop/dev"), Files: files}
+	n.must(second(n.Import(n.admin(), all)))
+	all.ReleaseOptions = canary(1000)
+	files[3].Content = []byte("2")
+	result, err := n.Import(n.admin(), all)
+	n.must(err)
+	if l := result.ChangeSet.Launch; l == nil || len(l.Items) != 1 {
+		t.Errorf("want a launch of one config, got %+v", l)
+	}
+	for i := range files {
+		files[i].Content = []byte("3")
+	}
+	all.OnRunning = center.SupersedeRunning
+	_, err = n.Import(n.admin(), all)
+	if e := wantKind(t, config.Invalid, err); !strings.Contains(e.Error(), "at most 100 go together") {
+		t.Errorf("too many configs are refused with: %v", e)
+	}
+}
+
+func TestADryRunOfAPromotionRefusesWhatItWould(t *testing.T) {
+	n := start(t)
+	n.house()
+	n.publish(app, `"a1"`)
+	p := center.Promote{From: path(t, "acme/shop/dev"), To: path(t, "acme/shop/test"), DryRun: true, ReleaseOptions: canary(10_001)}
+	_, err := n.Promote(n.admin(), p)
+	wantKind(t, config.Invalid, err)
+	p.ReleaseOptions = canary(1000)
+	n.must(second(n.Promote(n.admin(), p)))
+	n.wantVersions("acme/shop/test/app.json", "", map[int64]int{0: 100})
+}

@@ -44,10 +44,14 @@ func (c *Center) Promote(ctx context.Context, p Promote) (config.ChangeSet, erro
 	if err != nil {
 		return config.ChangeSet{}, located(op, p.From.String(), err)
 	}
-	if len(items) == 0 || p.DryRun {
+	if len(items) == 0 {
 		return set, nil
 	}
-	made, err := c.release(ctx, op, Publish{Tenant: p.To.Tenant, Items: items, Comment: p.Comment, ReleaseOptions: p.ReleaseOptions})
+	publish := Publish{Tenant: p.To.Tenant, Items: items, Comment: p.Comment, ReleaseOptions: p.ReleaseOptions}
+	if p.DryRun {
+		return set, c.dryRun(ctx, op, publish)
+	}
+	made, err := c.release(ctx, op, publish)
 	if err == nil {
 		made.Items = append(made.Items, slices.DeleteFunc(set.Items, func(i config.ChangeItem) bool { return !i.Unchanged })...)
 	}
@@ -120,9 +124,6 @@ func (c *Center) promotionItems(ctx context.Context, snap *view.Snapshot, p Prom
 			continue
 		}
 		set.Items = append(set.Items, change)
-		if p.DryRun {
-			continue
-		}
 		content, err := c.view.Content(ctx, stable)
 		if err != nil {
 			return set, nil, err
