@@ -7,6 +7,9 @@ SHELL       := /bin/sh
 VERSION        ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 FUZZTIME       ?= 20s
 BENCHARGS      ?=
+COMMIT         ?= HEAD
+PACKAGE        ?= ./center
+BENCHMARK      ?= ^BenchmarkGet$$
 FAULTS_ROUNDS  ?= 5
 FAULTS_SECONDS ?= 1
 FAULTS_REPORT  ?=
@@ -112,6 +115,10 @@ bench: build ## Measure a server, each figure beside its floor (BENCHARGS=…)
 .PHONY: microbench
 microbench: ## Run the benchmark functions of all packages
 	$(GO_STATIC) test -run='^$$' -bench=. -benchmem ./...
+
+.PHONY: compare
+compare: ## Run benchmark functions of an older commit and of this tree in turns (COMMIT=… PACKAGE=./center BENCHMARK='^BenchmarkGet$$')
+	@tools/compare '$(COMMIT)' '$(PACKAGE)' '$(BENCHMARK)'
 
 .PHONY: fuzz
 fuzz: ## Fuzz every target for FUZZTIME (20s) each

@@ -20,6 +20,7 @@ const (
 // has the whole of an event.
 type audience struct {
 	conns   connections
+	judge   func(event []byte) error // looks at every event; nil for not
 	wave    atomic.Pointer[wave]
 	running sync.WaitGroup
 	failed  chan error // holds the first subscriber's that lost its stream
@@ -35,18 +36,30 @@ type wave struct {
 	done    chan struct{}
 }
 
-// gather opens n subscriptions with the same request and returns when each has
-// been told that it is current.
-func gather(ctx context.Context, s server, request []byte, n int) (*audience, error) {
-	a := &audience{conns: make(connections, n), failed: make(chan error, 1)}
-	err := atOnce(ctx, n, dialing, func(ctx context.Context, i int) error {
+// gathering says who subscribes.
+type gathering struct {
+	n       int
+	request func(i int) []byte
+	judge   func(event []byte) error // nil for one that is content with everything
+}
+
+// alike are n who subscribe with the same request.
+func alike(n int, request []byte) gathering {
+	return gathering{n: n, request: func(int) []byte { return request }}
+}
+
+// gather opens the subscriptions and returns when each has been told that it is
+// current.
+func gather(ctx context.Context, s server, g gathering) (*audience, error) {
+	a := &audience{conns: make(connections, g.n), judge: g.judge, failed: make(chan error, 1)}
+	err := atOnce(ctx, g.n, dialing, func(ctx context.Context, i int) error {
 		c, err := s.dial(ctx)
 		if err != nil {
 			return err
 		}
 		a.conns[i] = c
 		ready := make(chan error, 1)
-		a.running.Go(func() { a.listen(i, request, ready) })
+		a.running.Go(func() { a.listen(i, g.request(i), ready) })
 		select {
 		case err := <-ready:
 			return err
@@ -86,14 +99,19 @@ func (a *audience) listen(i int, request []byte, ready chan<- error) {
 			return c.unexpected(head)
 		}
 		return c.in.body(head, func(piece []byte) error {
-			return l.take(piece, func(event []byte) {
+			var wrong error
+			err := l.take(piece, func(event []byte) {
 				if !l.current && bytes.HasPrefix(event, []byte(current)) {
 					l.current = true
 					_ = c.SetDeadline(time.Time{})
 					ready <- nil
 				}
 				a.hear(i, event)
+				if a.judge != nil && wrong == nil {
+					wrong = a.judge(event)
+				}
 			})
+			return errors.Join(err, wrong)
 		})
 	}()
 	switch {

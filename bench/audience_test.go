@@ -15,6 +15,11 @@ import (
 // openFanout starts the bare fan-out and gathers subscribers around it.
 func openFanout(t *testing.T, subscribers int) (*audience, sender, *process) {
 	t.Helper()
+	return openFanoutFor(t, gathering{n: subscribers})
+}
+
+func openFanoutFor(t *testing.T, g gathering) (*audience, sender, *process) {
+	t.Helper()
 	o := options(t)
 	var ready listening
 	floor, err := o.startFloor(t.Context(), floorFanout, fanoutSetup{
@@ -28,7 +33,8 @@ func openFanout(t *testing.T, subscribers int) (*audience, sender, *process) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	fan, err := gather(t.Context(), s, s.request("GET", "/", "", "", nil), subscribers)
+	g.request = alike(0, s.request("GET", "/", "", "", nil)).request
+	fan, err := gather(t.Context(), s, g)
 	if err != nil {
 		t.Fatal(err)
 	}

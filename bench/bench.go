@@ -32,7 +32,7 @@ func RunningScenarios() []string {
 
 // Scenarios lists what can be measured, in the order in which it is.
 func Scenarios() []string {
-	return []string{scenarioRead, scenarioNotModified, scenarioPublish, scenarioCluster, scenarioWatch, scenarioEtcd}
+	return []string{scenarioRead, scenarioNotModified, scenarioPublish, scenarioCluster, scenarioWatch, scenarioSwitch, scenarioResolve, scenarioEtcd}
 }
 
 const (
@@ -41,6 +41,8 @@ const (
 	scenarioPublish     = "publish"
 	scenarioCluster     = "cluster"
 	scenarioWatch       = "watch"
+	scenarioSwitch      = "switch"
+	scenarioResolve     = "resolve"
 	scenarioEtcd        = "etcd"
 )
 
@@ -67,7 +69,8 @@ type Options struct {
 	Connections int           // that read
 	Writers     int           // that publish, each its own config
 	Subscribers int           // that watch
-	Publishes   int           // to the subscribers, in a round
+	Publishes   int           // to the subscribers, in a round; so many switches, and back
+	Instances   int           // that follow a launch
 }
 
 // Defaults fills what is measured and how.
@@ -76,7 +79,7 @@ func (o *Options) Defaults() {
 	o.Dir = filepath.Join("data", "bench")
 	o.Rounds, o.Duration = 5, 3*time.Second
 	o.Connections, o.Writers = 64, 64
-	o.Subscribers, o.Publishes = 5000, 20
+	o.Subscribers, o.Publishes, o.Instances = 5000, 20, 500
 }
 
 // Validate refuses what cannot be measured.
@@ -92,6 +95,7 @@ func (o *Options) Validate() error {
 	bounds("writers", o.Writers, 1, 1_000)
 	bounds("subscribers", o.Subscribers, 1, 100_000)
 	bounds("publishes", o.Publishes, 1, 10_000)
+	bounds("instances", o.Instances, 1, 100_000)
 	if o.Duration < 10*time.Millisecond || o.Duration > 10*time.Minute {
 		errs = append(errs, fmt.Errorf("duration must be from 10ms to 10m, is %s", o.Duration))
 	}
@@ -118,6 +122,9 @@ func (o *Options) files() int {
 	n := 4 * max(o.Connections, o.Writers)
 	if slices.Contains(o.Scenarios, scenarioWatch) {
 		n = max(n, 2*o.Subscribers)
+	}
+	if slices.Contains(o.Scenarios, scenarioSwitch) {
+		n = max(n, 2*o.Instances)
 	}
 	return n + others
 }
@@ -164,7 +171,7 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 	}
 	measure := map[string]func(context.Context) ([]Result, error){
 		scenarioRead: r.read, scenarioNotModified: r.notModified, scenarioPublish: r.publish, scenarioCluster: r.cluster,
-		scenarioWatch: r.watch, scenarioEtcd: r.etcd,
+		scenarioWatch: r.watch, scenarioSwitch: r.switches, scenarioResolve: r.resolve, scenarioEtcd: r.etcd,
 	}
 	for _, name := range Scenarios() {
 		if !slices.Contains(o.Scenarios, name) {

@@ -136,10 +136,10 @@ func (c *conn) exchange(request []byte, status int) error {
 	return c.in.body(head, discard)
 }
 
-// within bounds the time of each exchange that do makes.
-func (c *conn) within(d time.Duration, do func() error) func() error {
+// patiently bounds the time of each exchange that do makes.
+func (c *conn) patiently(do func() error) func() error {
 	return func() error {
-		if err := c.SetDeadline(time.Now().Add(d)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
 			return err
 		}
 		return do()

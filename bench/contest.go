@@ -43,6 +43,12 @@ type contest struct {
 	perSubscriber   []int // bytes of memory that each takes up, by subject
 }
 
+// add adds a subject to a fan-out, with the memory that a subscriber takes up in it.
+func (c *contest) add(name string, pids []int, r round, perSubscriber int) {
+	c.subjects = append(c.subjects, subject{name, pids, r})
+	c.perSubscriber = append(c.perSubscriber, perSubscriber)
+}
+
 // tally gathers one subject's rounds.
 type tally struct {
 	rates   []float64

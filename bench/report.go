@@ -41,7 +41,9 @@ type Result struct {
 	Scenario    string `json:"scenario"`
 	Title       string `json:"title"`
 	Subscribers int    `json:"subscribers,omitempty"`
-	Rows        []Row  `json:"rows"`
+	// Notes are what else was going on, and was looked at.
+	Notes []string `json:"notes,omitempty"`
+	Rows  []Row    `json:"rows"`
 }
 
 // Row is how one subject did in all its rounds.
@@ -61,6 +63,9 @@ type Row struct {
 	Last          *Latency `json:"last,omitempty"`
 	Request       *Latency `json:"request,omitempty"`
 	PerSubscriber int      `json:"bytes_per_subscriber,omitempty"`
+
+	// Of a function that is called in this process: allocations of one call.
+	AllocsPerOp *float64 `json:"allocs_per_op,omitempty"`
 
 	CPUSeconds     float64   `json:"cpu_seconds"`      // of the subject's process
 	CPUPerOp       float64   `json:"cpu_per_op_us"`    // in microseconds
@@ -112,9 +117,15 @@ func (r *Report) Write(w io.Writer) error {
 	out.line("TLS 1.3; %d rounds of %gs each, in turns; ratios are medians over neighbouring rounds; times in ms", r.Rounds, r.Seconds)
 	for _, result := range r.Results {
 		out.line("\n%s: %s", result.Scenario, result.Title)
-		if result.Subscribers > 0 {
+		for _, note := range result.Notes {
+			out.line("  %s", note)
+		}
+		switch {
+		case result.Subscribers > 0:
 			out.table(result.fanout())
-		} else {
+		case result.Scenario == scenarioResolve:
+			out.table(result.calls())
+		default:
 			out.table(result.rates())
 		}
 	}
@@ -152,6 +163,21 @@ func (r Result) fanout() [][]string {
 	}
 	return rows
 }
+
+// calls are of a function: too short for latencies.
+func (r Result) calls() [][]string {
+	rows := [][]string{{"SUBJECT", "NS/CALL", "ALLOCS/CALL", "BEST ROUND NS", "WORST ROUND NS"}}
+	for _, row := range r.Rows {
+		rows = append(rows, []string{
+			row.Subject, nanoseconds(row.Rate), fmt.Sprintf("%.3f", *row.AllocsPerOp),
+			nanoseconds(slices.Max(row.RoundRates)), nanoseconds(slices.Min(row.RoundRates)),
+		})
+	}
+	return rows
+}
+
+// nanoseconds renders what one call takes at a rate a second.
+func nanoseconds(rate float64) string { return fmt.Sprintf("%.1f", 1e9/rate) }
 
 // printer keeps the first error.
 type printer struct {

@@ -28,7 +28,13 @@ func (r *run) watch(ctx context.Context) (_ []Result, err error) {
 	}
 	query := "/v1/watch?path=" + url.QueryEscape(paths[0].String())
 	request := r.target.server.request(http.MethodGet, query, r.target.authorization, "Accept: text/event-stream\r\n", nil)
-	setup, err := r.captureEvent(ctx, request, paths[0])
+	setup, err := r.captureEvent(ctx, request, mark(1), func(c *conn) (func() error, error) {
+		w, err := r.target.writer(c, paths[0])
+		if err != nil {
+			return nil, err
+		}
+		return w.publish, nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +61,7 @@ func (r *run) watch(ctx context.Context) (_ []Result, err error) {
 		{"setpoint", r.target.server, r.target.pids, func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
 		{"bare TLS write", bare, floor.pids(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
 	} {
-		fan, each, err := r.gatherAround(ctx, s.server, s.pids, request)
+		fan, each, err := r.gatherAround(ctx, s.server, s.pids, alike(r.Subscribers, request))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -69,21 +75,20 @@ func (r *run) watch(ctx context.Context) (_ []Result, err error) {
 		if err != nil {
 			return nil, err
 		}
-		c.subjects = append(c.subjects, subject{s.name, s.pids, fanoutRound(fan, send)})
-		c.perSubscriber = append(c.perSubscriber, each)
+		c.add(s.name, s.pids, fanoutRound(fan, send), each)
 	}
 	result, err := r.play(ctx, c)
 	return []Result{result}, err
 }
 
 // gatherAround connects the subscribers, and measures what memory each takes up.
-func (r *run) gatherAround(ctx context.Context, s server, pids []int, request []byte) (*audience, int, error) {
+func (r *run) gatherAround(ctx context.Context, s server, pids []int, g gathering) (*audience, int, error) {
 	before, err := observe(pids)
 	if err != nil {
 		return nil, 0, err
 	}
-	r.note("%s: connecting %d subscribers", scenarioWatch, r.Subscribers)
-	fan, err := gather(ctx, s, request, r.Subscribers)
+	r.note("connecting %d subscribers", g.n)
+	fan, err := gather(ctx, s, g)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -96,20 +101,21 @@ func (r *run) gatherAround(ctx context.Context, s server, pids []int, request []
 		fan.close()
 		return nil, 0, err
 	}
-	return fan, int(after.subject.rss-before.subject.rss) / r.Subscribers, nil
+	return fan, int(after.subject.rss-before.subject.rss) / g.n, nil
 }
 
 // captureEvent watches once, as one subscriber, and returns the bytes that the
-// server sends for a publish.
-func (r *run) captureEvent(ctx context.Context, request []byte, path config.Path) (fanoutSetup, error) {
+// server sends for an act, which bring the mark. prepare makes the act of the
+// connection that it goes over.
+func (r *run) captureEvent(ctx context.Context, request []byte, want string, prepare func(*conn) (func() error, error)) (fanoutSetup, error) {
 	conns, err := r.target.server.dialMany(ctx, 2)
 	if err != nil {
 		return fanoutSetup{}, err
 	}
 	defer conns.close()
 	defer conns.bound(ctx, 0)()
-	subscriber, publisher := conns[0], conns[1]
-	w, err := r.target.writer(publisher, path)
+	subscriber := conns[0]
+	act, err := prepare(conns[1])
 	if err != nil {
 		return fanoutSetup{}, err
 	}
@@ -126,12 +132,12 @@ func (r *run) captureEvent(ctx context.Context, request []byte, path config.Path
 	var events listener
 	var found []byte
 	var failed error
-	want, done := mark(1), errors.New("captured")
+	done := errors.New("captured")
 	err = subscriber.in.body(head, func(piece []byte) error {
 		err := events.take(piece, func(event []byte) {
 			switch text := string(event); {
 			case strings.HasPrefix(text, current):
-				failed = w.publish() // and what comes next is its event
+				failed = act() // and what comes next is its event
 			case strings.Contains(text, want):
 				found = []byte(text + "\n\n")
 			}
@@ -142,7 +148,7 @@ func (r *run) captureEvent(ctx context.Context, request []byte, path config.Path
 		return errors.Join(err, failed)
 	})
 	if !errors.Is(err, done) {
-		return fanoutSetup{}, fmt.Errorf("the event of a publish did not come: %w", err)
+		return fanoutSetup{}, fmt.Errorf("the event did not come: %w", err)
 	}
 	return fanoutSetup{Head: []byte(streamHead), Event: found, Mark: want}, nil
 }
@@ -162,7 +168,7 @@ func (t *target) sender(c *conn, path config.Path) (sender, error) {
 		return sender{}, err
 	}
 	w.next = 1 // which captureEvent published
-	return sender{next: func() string { return mark(w.next + 1) }, send: c.within(patience, w.publish)}, nil
+	return sender{next: func() string { return mark(w.next + 1) }, send: c.patiently(w.publish)}, nil
 }
 
 // triggerSender has the floor send the event.
@@ -170,7 +176,7 @@ func triggerSender(s server, c *conn) sender {
 	var n int64 = 1
 	return sender{
 		next: func() string { return mark(n + 1) },
-		send: c.within(patience, func() error {
+		send: c.patiently(func() error {
 			n++
 			return c.exchange(s.request(http.MethodPost, "/", "", "", []byte(mark(n))), http.StatusCreated)
 		}),
@@ -180,7 +186,6 @@ func triggerSender(s server, c *conn) sender {
 // fanoutRound publishes a number of times. Its operations are the deliveries.
 func fanoutRound(a *audience, s sender) round {
 	return func(ctx context.Context, e effort) (sample, error) {
-
 		out := sample{latency: newLatencies(), last: newLatencies(), request: newLatencies()}
 		start := time.Now()
 		for range e.publishes {

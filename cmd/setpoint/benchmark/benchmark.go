@@ -37,7 +37,8 @@ func Command(e Env) *cobra.Command {
 		Short: "Measure a server beside what is the least that it could cost",
 		Long: "Measure reads, publishes and fan-out, each in turns with its floor: a bare TLS handler that\n" +
 			"writes the same bytes, the engine's bare transaction, a bare TLS write to as many sockets;\n" +
-			"and etcd's own reads and writes.\n\n" +
+			"the switch of a launch; what it costs to resolve who gets which release; and etcd's own\n" +
+			"reads and writes.\n\n" +
 			"Without --endpoint it starts a server for the purpose, whose settings are those of 'serve'\n" +
 			"with its data in --dir, flushed to disk as always. With --endpoint it measures that server,\n" +
 			"as who you are logged in there: it makes a tenant bench-… and removes it in the end. That\n" +
@@ -52,7 +53,8 @@ func Command(e Env) *cobra.Command {
 	f.IntVar(&o.Connections, "connections", o.Connections, "connections that read")
 	f.IntVar(&o.Writers, "writers", o.Writers, "writers, each with a config of its own")
 	f.IntVar(&o.Subscribers, "subscribers", o.Subscribers, "connections that watch")
-	f.IntVar(&o.Publishes, "publishes", o.Publishes, "events that are sent to the subscribers in a round")
+	f.IntVar(&o.Publishes, "publishes", o.Publishes, "events that are sent to the subscribers in a round; so many switches of a launch, and back")
+	f.IntVar(&o.Instances, "instances", o.Instances, "instances that follow a launch which is switched")
 	f.StringVar(&o.Dir, "dir", o.Dir, "keep data in `DIR` for the time; its disk is measured too")
 	f.StringVar(&o.ProfileDir, "profile", "", "write CPU profiles of the server to `DIR`")
 	f.StringVar(&o.Admin, "admin", "", "with --endpoint and --profile: the `URL` of the server's admin port")
