@@ -44,6 +44,7 @@ type requestBody struct {
 type schema struct {
 	Ref        string             `json:"$ref"`
 	Type       any                `json:"type"`
+	Format     string             `json:"format"`
 	Properties map[string]*schema `json:"properties"`
 	Required   []string           `json:"required"`
 	Items      *schema            `json:"items"`
@@ -61,8 +62,8 @@ var selfService = []string{"logout", "whoami", "set-password", "list-roles", "ge
 
 // Where the parameters of paths point: to what is there, and to what is not.
 var (
-	present = map[string]string{"tenant": "acme", "app": "shop", "env": "prod", "name": "app.yaml", "version": "1"}
-	absent  = map[string]string{"tenant": "ghost", "app": "spook", "env": "haunt", "name": "fog.yaml", "version": "7", "id": "aaaaaaaaaaaa"}
+	present = map[string]string{"tenant": "acme", "app": "shop", "env": "prod", "name": "app.yaml", "version": "1", "freeze": "night"}
+	absent  = map[string]string{"tenant": "ghost", "app": "spook", "env": "haunt", "name": "fog.yaml", "version": "7", "id": "aaaaaaaaaaaa", "freeze": "mist"}
 )
 
 // route is one request that is right in form, so that only who sends it can be
@@ -256,26 +257,34 @@ func routeOf(t testing.TB, d description, method, target string, op operation, v
 	return r
 }
 
-// sample makes a value of a schema: what is required of it, and content.
+// telling are the properties without which some bodies say nothing.
+var telling = []string{"content", "description", "share", "items", "from", "to"}
+
+// sample makes a value of a schema: what is required of it, and what is telling.
 func (d description) sample(s *schema, name string, values map[string]string) any {
 	if s.Ref != "" {
 		s = d.Components.Schemas[s.Ref[strings.LastIndexByte(s.Ref, '/')+1:]]
 	}
 	switch {
-	case name == "path" || name == "scope":
+	case len(s.Properties) == 0 && (name == "path" || name == "scope"):
 		return strings.Join([]string{values["tenant"], values["app"], values["env"], values["name"]}, "/")
 	case len(s.Enum) > 0:
 		return s.Enum[0]
+	case s.Format == "date-time":
+		return map[string]string{"from": "2026-01-01T00:00:00Z", "to": "2026-01-02T00:00:00Z"}[name]
 	case len(s.Properties) > 0:
 		o := map[string]any{}
 		for property, of := range s.Properties {
-			if slices.Contains(s.Required, property) || property == "content" || property == "description" {
+			if property == "share" && s.Properties["items"] != nil {
+				continue // of a launch that is there or of items, not of both
+			}
+			if slices.Contains(s.Required, property) || slices.Contains(telling, property) {
 				o[property] = d.sample(of, property, values)
 			}
 		}
 		return o
 	case s.Items != nil:
-		return []any{d.sample(s.Items, "", values)}
+		return []any{d.sample(s.Items, "path", values)} // items that are texts are paths
 	case len(s.Examples) > 0:
 		return s.Examples[0]
 	}
