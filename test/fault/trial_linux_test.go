@@ -23,18 +23,19 @@ const few = 40
 type trial struct {
 	*testing.T
 
-	c       *cluster.Cluster
-	h       *history.History
-	load    *load.Load
-	env     config.Path
-	past    history.Past
-	label   string // of changes, where there is more than one load
-	initial map[config.Path]history.Item
-	figures figures
-	broken  time.Duration   // since when something is
-	well    []*cluster.Node // the nodes whose reads must go on all the same
-	revoked []check.Revocation
-	noted   client.AuditSeal // the head of the audit's chain when it began
+	c        *cluster.Cluster
+	h        *history.History
+	load     *load.Load
+	env      config.Path
+	launches config.Path // an env of its own
+	past     history.Past
+	label    string // of changes, where there is more than one load
+	initial  map[config.Path]history.Item
+	figures  figures
+	broken   time.Duration   // since when something is
+	well     []*cluster.Node // the nodes whose reads must go on all the same
+	revoked  []check.Revocation
+	noted    client.AuditSeal // the head of the audit's chain when it began
 }
 
 // begin puts a cluster under load, in an env of the trial's own.
@@ -42,10 +43,11 @@ func begin(t *testing.T, c *cluster.Cluster, scenario, env string) *trial {
 	t.Helper()
 	tr := &trial{T: t, c: c, figures: figures{scenario: scenario}}
 	tr.env = program.Path(t, "acme/faults/"+env)
-	program.Envs(t, tr.leader().Client(), tr.env.String())
+	tr.launches = program.Path(t, tr.env.String()+"-launches")
+	program.Envs(t, tr.leader().Client(), tr.env.String(), tr.launches.String())
 	for _, n := range c.Nodes() {
-		tr.await(n.Name+" to know the env", func() bool {
-			_, err := n.Client().Env(t.Context(), tr.env)
+		tr.await(n.Name+" to know the envs", func() bool {
+			_, err := n.Client().Env(t.Context(), tr.launches)
 			return err == nil
 		})
 	}
@@ -66,7 +68,7 @@ func (tr *trial) start() {
 	tr.h = history.New()
 	// The load outlives the context of a test that fails, to be stopped in order.
 	tr.load = load.Start(context.WithoutCancel(tr.Context()), tr.h, load.Options{
-		Env: tr.env, Nodes: nodes, Label: tr.label, Writers: 4, Pace: 15 * time.Millisecond, Seed: knob(tr, "FAULTS_SEED", 1),
+		Env: tr.env, Launches: tr.launches, Nodes: nodes, Label: tr.label, Writers: 4, Pace: 15 * time.Millisecond, Seed: knob(tr, "FAULTS_SEED", 1),
 	})
 	tr.Cleanup(tr.load.Stop)
 	tr.goesOn()
@@ -189,6 +191,7 @@ func (tr *trial) judge() {
 		{"no acknowledged write is lost", lost},
 		{"publishes, rollbacks and strong reads have one order", check.Linear(ops, tr.past, tr.initial)},
 		{"every change has one audit record", check.Audited(ops, since)},
+		{"launches reach whom they claim, and act once", tr.launched()},
 		{"the audit is as it was sealed", tr.verifyAudit()},
 		{"reads are true as of their revision, and never go back", check.Reads(ops, tr.past)},
 		{"versions rise", check.Rising(watches)},
@@ -206,6 +209,22 @@ func (tr *trial) judge() {
 	tr.figures.count(ops, watches)
 	tr.figures.lost += len(lost)
 	tr.figures.revoked = longest(tr.revoked)
+}
+
+// launched judges the launches by what the cluster tells of them.
+func (tr *trial) launched() []string {
+	asked := tr.leader().Client()
+	told, err := program.Collect(asked.Launches(tr.Context(), client.LaunchFilter{Path: tr.launches, All: true}))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	audit, err := program.Collect(asked.Audit(tr.Context(), tr.launches.Tenant, client.AuditFilter{Path: tr.launches}))
+	if err != nil {
+		return []string{err.Error()}
+	}
+	followed := tr.h.Launches()
+	tr.Logf("%d launches were followed, the cluster tells of %d", len(followed), len(told))
+	return check.Launched(followed, told, audit)
 }
 
 // verifyAudit has the cluster compare its audit with the chain that seals it, to

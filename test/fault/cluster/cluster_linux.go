@@ -168,7 +168,7 @@ func (c *Cluster) login(ctx context.Context) error {
 	}
 	c.token = session.Token
 	for _, n := range c.nodes {
-		if n.client, err = n.As(c.token); err != nil {
+		if err := n.login(c.token); err != nil {
 			return err
 		}
 		err := Await(ctx, n.Name+" to know the session", func() bool {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/test/fault/history"
 	"github.com/setpointhq/setpoint/test/fault/lab"
 	"github.com/setpointhq/setpoint/test/program"
 )
@@ -28,6 +29,7 @@ type Node struct {
 
 	cluster *Cluster
 	client  *client.Client
+	chosen  *client.Client
 	http    http.Client
 	frozen  bool
 }
@@ -80,14 +82,28 @@ func (n *Node) String() string { return n.Name }
 // Client returns a client of it that may do everything.
 func (n *Node) Client() *client.Client { return n.client }
 
+// Chosen returns one that names itself, as whom launches claim.
+func (n *Node) Chosen() *client.Client { return n.chosen }
+
+// login gives the node's clients a session.
+func (n *Node) login(token config.Secret) (err error) {
+	if n.client, err = n.As(token); err != nil {
+		return err
+	}
+	n.chosen, err = n.as(token, history.Chosen)
+	return err
+}
+
 // As returns a client of the node that carries a token, or none.
-func (n *Node) As(token config.Secret) (*client.Client, error) {
+func (n *Node) As(token config.Secret) (*client.Client, error) { return n.as(token, "") }
+
+func (n *Node) as(token config.Secret, id string) (*client.Client, error) {
 	if !token.Empty() {
 		n.Process.Secret(token)
 	}
 	return client.New(client.Options{
 		Endpoints: []string{n.URL()}, Token: token, TLS: n.cluster.trust(),
-		Timeout: Patience / 2, Heartbeat: 3 * time.Second,
+		Timeout: Patience / 2, Heartbeat: 3 * time.Second, Instance: config.Client{ID: id},
 	})
 }
 
@@ -195,8 +211,10 @@ func (n *Node) close() error {
 	for _, complaint := range n.Process.Complaints() {
 		errs = append(errs, fmt.Errorf("%s: %s", n.Name, complaint))
 	}
-	if n.client != nil {
-		n.client.Close()
+	for _, c := range []*client.Client{n.client, n.chosen} {
+		if c != nil {
+			c.Close()
+		}
 	}
 	n.http.CloseIdleConnections()
 	return errors.Join(append(errs, n.Process.Close())...)

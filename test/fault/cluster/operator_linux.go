@@ -53,7 +53,7 @@ func (c *Cluster) Edge(ctx context.Context, name string) (*Node, error) {
 	}
 	n.Process.Env = append(n.Process.Env,
 		"SETPOINT_TLS_CERT_FILE="+filepath.Join(c.certs, name+".pem"), "SETPOINT_TLS_KEY_FILE="+filepath.Join(c.certs, name+"-key.pem"))
-	if n.client, err = n.As(c.token); err != nil {
+	if err := n.login(c.token); err != nil {
 		return nil, err
 	}
 	return n, n.Restart(ctx)

@@ -123,6 +123,7 @@ type History struct {
 	ops        []Op
 	watches    map[string]*Watch
 	complaints []string
+	launches   []Launch
 }
 
 // New begins a history.

@@ -23,12 +23,15 @@ type Node interface {
 	// Client returns a client of the node as it is now, with a session that may
 	// do everything.
 	Client() *client.Client
+	// Chosen returns one that names itself history.Chosen.
+	Chosen() *client.Client
 }
 
 // Options say how much is to be done, and where.
 type Options struct {
-	Env   config.Path // it must be there, and be empty
-	Nodes []Node
+	Env      config.Path // it must be there, and be empty
+	Launches config.Path // an env in which releases are launched
+	Nodes    []Node
 	// Label begins the comment of every change.
 	Label string
 	// Writers publish, each one change after another. Every node has its own
@@ -72,6 +75,8 @@ func Start(ctx context.Context, h *history.History, o Options) *Load {
 		w := &writer{load: l, name: fmt.Sprintf("writer %d", i), number: i, rand: l.random(i), at: i}
 		l.working.Go(func() { w.run(working) })
 	}
+	launches := &launcher{load: l, rand: l.random(500)}
+	l.working.Go(func() { launches.run(working) })
 	for i, node := range o.Nodes {
 		plain := &reader{load: l, node: node, name: fmt.Sprintf("reader %d", i), rand: l.random(100 + i)}
 		strict := &reader{load: l, node: node, name: fmt.Sprintf("strict reader %d", i), rand: l.random(200 + i)}
