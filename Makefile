@@ -15,9 +15,12 @@ FAULTS_SECONDS ?= 1
 FAULTS_REPORT  ?=
 RUNARGS        ?=
 
+PROTO_IMAGE := api/setpoint.v1.binpb
+
 BINARY     := bin/setpoint
 MAX_BYTES  := 62914560 # 60 MiB, stripped
 LINTER     := $(CURDIR)/bin/golangci-lint
+BUF        := $(CURDIR)/bin/buf
 
 # One way to compile for the binary, the linter and what the linter looks at, so
 # that the build cache serves all three: static, and the same on every machine.
@@ -70,12 +73,28 @@ test-deps: ## Install the system packages that tests need, where they are missin
 	@tools/install-test-deps
 
 .PHONY: lint
-lint: $(LINTER) ## Check style, mistakes and the import table
+lint: $(LINTER) lint-proto ## Check style, mistakes and the import table
 	$(STATIC) $(LINTER) run
 
 $(LINTER): tools/go.mod tools/go.sum
 	@mkdir -p bin
 	$(GO_STATIC) -C tools build -o $@ github.com/golangci/golangci-lint/v2/cmd/golangci-lint
+
+# It compares with the description as it was committed last, whose place only
+# `make proto` takes, after this. To break it on purpose, remove that file.
+.PHONY: lint-proto
+lint-proto: $(BUF)
+	$(BUF) lint api
+	$(BUF) format api --diff --exit-code
+	@if [ -f $(PROTO_IMAGE) ]; then set -x; $(BUF) breaking api --against $(PROTO_IMAGE); fi
+
+# buf, and the plugins that it calls: a module of its own, so that its libraries
+# and the linter's need not agree.
+$(BUF): tools/buf/go.mod tools/buf/go.sum
+	@mkdir -p bin
+	$(GO_STATIC) -C tools/buf build -o $(CURDIR)/bin/ github.com/bufbuild/buf/cmd/buf \
+	  google.golang.org/protobuf/cmd/protoc-gen-go google.golang.org/grpc/cmd/protoc-gen-go-grpc
+	@touch $@
 
 .PHONY: current
 current: ## Fail if a generated file is not what its source says
@@ -100,8 +119,13 @@ fmt: $(LINTER) ## Format all Go code
 	$(LINTER) fmt
 
 .PHONY: generate
-generate: ## Generate what is generated: references, schemas, code
+generate: proto ## Generate what is generated: references, schemas, code
 	$(GO_STATIC) generate ./...
+
+.PHONY: proto
+proto: lint-proto ## Generate the gRPC interface's Go code, unless its description breaks clients
+	rm -f api/setpointv1/*.pb.go
+	cd api && $(BUF) generate && $(BUF) build --as-file-descriptor-set -o $(CURDIR)/$(PROTO_IMAGE)
 
 .PHONY: faults
 faults: test-deps build ## Break a cluster in every way for a while, and sum it up (FAULTS_ROUNDS=5, FAULTS_SECONDS=1, FAULTS_REPORT=FILE)
