@@ -5,12 +5,12 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/problem"
 )
 
 const (
@@ -53,26 +53,9 @@ next:
 				continue next
 			}
 		}
-		return nil, malformed("query."+clip(name), "there is no such parameter here")
+		return nil, malformed("query."+problem.Clip(name), "there is no such parameter here")
 	}
 	return q, nil
-}
-
-// clip shortens what a stranger sent before it goes into an answer.
-func clip(s string) string {
-	const most = 100
-	return clipTo(s, most)
-}
-
-// clipTo is clip to a number of bytes; it halves no character.
-func clipTo(s string, most int) string {
-	if len(s) <= most {
-		return s
-	}
-	for most > 0 && !utf8.RuneStart(s[most]) {
-		most--
-	}
-	return s[:most] + "…"
 }
 
 // reading is what the reads of the data plane have in common.

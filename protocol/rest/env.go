@@ -11,6 +11,7 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 )
 
 // envAnswer describes the answer of readEnv, which is written piece by piece.
@@ -76,7 +77,7 @@ func (a *api) sendEnv(w http.ResponseWriter, r *http.Request, path config.Path, 
 		if i > 0 {
 			out.text(",")
 		}
-		b, err := a.fragments.get(r.Context(), release, releaseContent, a.center.Content)
+		b, err := a.fragments.Get(r.Context(), release, fragment.ReleaseContent, a.center.Content)
 		if err != nil {
 			a.log.ErrorContext(r.Context(), "answer cut short", "path", release.Path.String(), "version", release.Version, "error", err)
 			_ = finish() // gives the writer back

@@ -11,6 +11,7 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/caller"
 )
 
 func explainRoutes() []Route {
@@ -56,7 +57,7 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) error {
 // clientIn reads the client that a query is about, who is not the one that sent
 // it.
 func clientIn(q url.Values) (config.Client, error) {
-	client, err := claimOf(q, nil)
+	client, err := caller.Claim(q, nil)
 	if err != nil {
 		return client, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 )
 
 const pathRelease = pathConfig + "/releases/{version}"
@@ -31,10 +32,7 @@ func historyRoutes() []Route {
 }
 
 // fullRelease is a release with its content.
-type fullRelease struct {
-	config.Release
-	Content
-}
+type fullRelease fragment.Release
 
 func (a *api) listReleases(ctx context.Context, in *struct {
 	ConfigPath
@@ -48,7 +46,7 @@ func (a *api) getRelease(ctx context.Context, in *struct {
 	Version int64 `path:"version" doc:"the release's version" minimum:"1" example:"3"`
 }) (*answered[fullRelease], error) {
 	r, content, err := a.center.Release(ctx, in.path(), in.Version)
-	return answer(fullRelease{Release: r, Content: contentOf(content)}, err)
+	return answer(fullRelease{Release: r, Content: fragment.ContentOf(content)}, err)
 }
 
 func (a *api) getReleaseContent(w http.ResponseWriter, r *http.Request) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
 const tagInstances = "Instances"
@@ -44,7 +45,7 @@ type instanceReport struct {
 	Why     string          `json:"why,omitempty" doc:"why it was refused; at most 1,000 bytes are kept"`
 }
 
-var reportNames = namesOf(reflect.TypeFor[instanceReports]())
+var reportNames = strictjson.NamesOf(reflect.TypeFor[instanceReports]())
 
 func (a *api) reportInstance(w http.ResponseWriter, r *http.Request) error {
 	q, err := query(r, "instance", "labels", "slot")

@@ -12,6 +12,7 @@ import (
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/protocol/internal/caller"
 )
 
 // ok is the code of requests that succeeded, in measurements.
@@ -61,7 +62,7 @@ func (a *api) admit(ctx context.Context, r *http.Request, address string) (conte
 	if a.public[r.URL.Path] == r.Method {
 		return ctx, nil
 	}
-	given, err := credentials(r.Header, address)
+	given, err := caller.Credentials(r.Header, address)
 	if err != nil {
 		return ctx, err
 	}

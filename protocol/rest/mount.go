@@ -12,6 +12,8 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
 // mount registers every route, and builds the description of them.
@@ -126,7 +128,6 @@ var installErrorModel = sync.OnceFunc(func() {
 // The bounds of what an answer says about a request that is wrong, whose sender
 // chose most of the words.
 const (
-	longestText  = 300 // bytes
 	mostFindings = 20
 )
 
@@ -143,7 +144,7 @@ func humaError(status int, message string, errs []error) error {
 	case http.StatusInternalServerError:
 		return &config.Error{Kind: config.Internal, Err: errors.Join(errs...)}
 	}
-	e := &config.Error{Kind: config.Invalid, Err: errors.New(clipTo(message, longestText))}
+	e := &config.Error{Kind: config.Invalid, Err: errors.New(problem.ClipTo(message, strictjson.LongestText))}
 	for _, err := range errs[:min(len(errs), mostFindings)] {
 		p := config.Problem{Severity: config.SeverityError, Message: err.Error()}
 		if d, isDetail := err.(huma.ErrorDetailer); isDetail {
@@ -151,7 +152,7 @@ func humaError(status int, message string, errs []error) error {
 			detail := d.ErrorDetail()
 			p.Path, p.Message = detail.Location, detail.Message
 		}
-		p.Path, p.Message = clipTo(p.Path, longestText), clipTo(p.Message, longestText)
+		p.Path, p.Message = problem.ClipTo(p.Path, strictjson.LongestText), problem.ClipTo(p.Message, strictjson.LongestText)
 		e.Problems = append(e.Problems, p)
 	}
 	if len(e.Problems) > 0 {

@@ -10,6 +10,8 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
 // The statuses that every route may answer beside its own, and what they mean.
@@ -47,7 +49,7 @@ func describedConfig() huma.Config {
 	describeLaunchNouns(registry)
 	format := huma.Format{
 		Marshal:   huma.DefaultJSONFormat.Marshal,
-		Unmarshal: unmarshalStrict,
+		Unmarshal: strictjson.Unmarshal,
 	}
 	return huma.Config{
 		OpenAPI: &huma.OpenAPI{
@@ -132,7 +134,7 @@ func errorResponses() map[string]*huma.Response {
 	for status, meaning := range errorStatuses {
 		all["Problem"+strconv.Itoa(status)] = &huma.Response{
 			Description: meaning,
-			Content:     map[string]*huma.MediaType{contentProblem: {Schema: &huma.Schema{Ref: "#/components/schemas/ProblemDetails"}}},
+			Content:     map[string]*huma.MediaType{problem.ContentType: {Schema: &huma.Schema{Ref: "#/components/schemas/ProblemDetails"}}},
 		}
 	}
 	return all

@@ -4,10 +4,10 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 )
 
 // What many inputs and answers have in common. The types are exported because
@@ -89,19 +89,10 @@ func (v ExpectedVersion) version() *int64 {
 
 // Content is the content of a config in JSON: as text, or as base64 where it is
 // no UTF-8.
-type Content struct {
-	Text   *string `json:"content,omitempty" doc:"the content, where it is UTF-8 text" example:"server:\n  port: 8080\n"`
-	Base64 []byte  `json:"content_base64,omitempty" doc:"the content, where it is other bytes"`
-}
+type Content fragment.Content
 
 // contentOf renders bytes.
-func contentOf(content []byte) Content {
-	if utf8.Valid(content) {
-		text := string(content)
-		return Content{Text: &text}
-	}
-	return Content{Base64: content}
-}
+func contentOf(content []byte) Content { return Content(fragment.ContentOf(content)) }
 
 // bytes returns the content; given is false if there is none.
 func (c Content) bytes() (content []byte, given bool, err error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
 const tagReleases = "Releases"
@@ -83,8 +84,8 @@ type newChangeSet struct {
 
 // The names in the bodies above, read off their types once.
 var (
-	publishNames   = namesOf(reflect.TypeFor[publishBody]())
-	changeSetNames = namesOf(reflect.TypeFor[newChangeSet]())
+	publishNames   = strictjson.NamesOf(reflect.TypeFor[publishBody]())
+	changeSetNames = strictjson.NamesOf(reflect.TypeFor[newChangeSet]())
 )
 
 // checkVersion refuses an expected version that there cannot be; nil expects
@@ -254,7 +255,7 @@ func describeChangeSet(registry huma.Registry, op *huma.Operation) {
 
 // writeJSON answers with a JSON body.
 func writeJSON(w http.ResponseWriter, status int, body any) {
-	b := encodeJSON(body)
+	b := strictjson.Encode(body)
 	h := w.Header()
 	h["Content-Type"] = jsonHeaders
 	h["Content-Length"] = []string{strconv.Itoa(len(b))}

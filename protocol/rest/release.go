@@ -9,6 +9,7 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
 // NewRollout says how releases get to their clients.
@@ -35,7 +36,7 @@ func (f ReleaseFields) options() center.ReleaseOptions {
 }
 
 // rolloutNames are the names in the JSON of a rollout.
-var rolloutNames = namesOf(reflect.TypeFor[NewRollout]())
+var rolloutNames = strictjson.NamesOf(reflect.TypeFor[NewRollout]())
 
 // releaseQuery are ReleaseFields as query parameters, for requests whose body is
 // something else.
@@ -45,13 +46,13 @@ func releaseQuery() []string {
 
 func readReleaseQuery(q url.Values) (f ReleaseFields, err error) {
 	if text := q.Get("rollout"); text != "" {
-		if err := decodeText("query.rollout", []byte(text), rolloutNames, &f.Rollout); err != nil {
+		if err := strictjson.Decode("query.rollout", []byte(text), rolloutNames, &f.Rollout); err != nil {
 			return f, err
 		}
 	}
 	if text := q.Get("begins_at"); text != "" {
 		if f.BeginsAt, err = time.Parse(time.RFC3339, text); err != nil {
-			return f, malformed("query.begins_at", misfitText(err))
+			return f, malformed("query.begins_at", strictjson.MisfitText(err))
 		}
 	}
 	f.OnRunning = center.OnRunning(q.Get("on_running"))

@@ -10,7 +10,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"sync"
 	"time"
 
@@ -19,6 +18,8 @@ import (
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/protocol/internal/caller"
+	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 )
 
 // Name of the driver, in settings and measurements.
@@ -34,14 +35,14 @@ type api struct {
 	mediaType func(format string) string
 	version   string
 	draining  <-chan struct{}
-	proxies   []netip.Prefix
+	proxies   caller.Proxies
 	origin    *http.CrossOriginProtection
 
 	mux        *http.ServeMux
 	public     map[string]string // the method of each path that needs no identity
 	spec       *huma.OpenAPI
 	compressor *compressor // nil: compression is off
-	fragments  *fragments
+	fragments  *fragment.Cache
 	outputs    *pool[*output]
 
 	gate     sync.Mutex // over watching, and the order of entering and closing
@@ -81,7 +82,7 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 	if a.compressor, err = newCompressor(int64(s.Compression)); err != nil {
 		return nil, err
 	}
-	if a.fragments, err = newFragments(int64(s.Fragments)); err != nil {
+	if a.fragments, err = fragment.NewCache(int64(s.Fragments)); err != nil {
 		return nil, err
 	}
 	a.mount()

@@ -2,12 +2,12 @@ package rest
 
 import (
 	"errors"
-	"net/netip"
 	"time"
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/plugin"
+	"github.com/setpointhq/setpoint/protocol/internal/caller"
 )
 
 // Settings of the rest driver.
@@ -99,18 +99,6 @@ func (s *Settings) Validate() error {
 }
 
 // proxies parses TrustedProxies.
-func (s *Settings) proxies() ([]netip.Prefix, error) {
-	var all []netip.Prefix
-	for _, text := range s.TrustedProxies {
-		if addr, err := netip.ParseAddr(text); err == nil {
-			all = append(all, netip.PrefixFrom(addr.Unmap(), addr.Unmap().BitLen()))
-			continue
-		}
-		p, err := netip.ParsePrefix(text)
-		if err != nil {
-			return nil, config.Errorf(config.Invalid, "settings", place+".trusted_proxies", "%q is neither an address nor a network like 10.0.0.0/8", text)
-		}
-		all = append(all, p.Masked())
-	}
-	return all, nil
+func (s *Settings) proxies() (caller.Proxies, error) {
+	return caller.ParseProxies(place+".trusted_proxies", s.TrustedProxies)
 }

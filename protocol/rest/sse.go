@@ -9,6 +9,8 @@ import (
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/caller"
+	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
 // stream sends Server-Sent Events until the client goes away, the server shuts
@@ -106,7 +108,7 @@ func goodbye(out *output) { out.text("event: bye\ndata: {\"reason\":\"shutdown\"
 // and after each beat.
 func (s *watching) beat() bool {
 	if id := auth.FromContext(s.r.Context()); id.TokenID != "" {
-		given, err := credentials(s.r.Header, auth.RequestFrom(s.r.Context()).Address)
+		given, err := caller.Credentials(s.r.Header, auth.RequestFrom(s.r.Context()).Address)
 		if err == nil {
 			_, err = s.api.auth.Authenticate(s.r.Context(), given)
 		}
@@ -120,7 +122,7 @@ func (s *watching) beat() bool {
 
 func (s *watching) sendError(err error) {
 	p := s.api.report(http.Header{}, s.r, err)
-	body := bytes.TrimSuffix(encodeJSON(p), []byte("\n"))
+	body := bytes.TrimSuffix(strictjson.Encode(p), []byte("\n"))
 	s.send(func(out *output) { out.text("event: error\ndata: ", string(body), "\n\n") })
 }
 

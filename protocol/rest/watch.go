@@ -11,6 +11,7 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 )
 
 const watchDescription = "With `Accept: text/event-stream` a stream of Server-Sent Events: `changes` with everything that changed for " +
@@ -30,7 +31,7 @@ type watching struct {
 	r       *http.Request
 	watch   *center.Watch
 	wake    chan struct{} // has room for one: to be woken twice is to be woken
-	sort    fragmentSort
+	sort    fragment.Sort
 	control *http.ResponseController
 	opened  time.Time
 	sent    time.Time // when something was last written
@@ -86,7 +87,7 @@ func (s *watching) notify() {
 
 // watchRequest reads what is to be watched, from where on, and whether the
 // content is wanted.
-func (a *api) watchRequest(r *http.Request, q url.Values) (center.WatchRequest, fragmentSort, error) {
+func (a *api) watchRequest(r *http.Request, q url.Values) (center.WatchRequest, fragment.Sort, error) {
 	client, err := a.clientOf(r, q)
 	if err != nil {
 		return center.WatchRequest{}, 0, err
@@ -99,14 +100,14 @@ func (a *api) watchRequest(r *http.Request, q url.Values) (center.WatchRequest, 
 	if n := len(request.Patterns); n == 0 || n > a.settings.MaxPatterns {
 		return request, 0, malformed("query.path", "name 1 to "+strconv.Itoa(a.settings.MaxPatterns)+" paths to watch, each with its own path=")
 	}
-	sort := changeContent
+	sort := fragment.ChangeContent
 	if text := q.Get("content"); text != "" {
 		wanted, err := strconv.ParseBool(text)
 		if err != nil {
 			return request, 0, malformed("query.content", "want true or false")
 		}
 		if !wanted {
-			sort = changeOnly
+			sort = fragment.ChangeOnly
 		}
 	}
 	return request, sort, nil
@@ -212,10 +213,10 @@ func (s *watching) delivery(out *output, d center.Delivery, extra string) error 
 		}
 		c := &d.Changes[i]
 		if c.Release == nil {
-			out.buf = appendDeleted(out.buf, c.Path)
+			out.buf = fragment.AppendDeleted(out.buf, c.Path)
 			continue
 		}
-		b, err := s.api.fragments.get(s.r.Context(), c.Release, s.sort, s.watch.Content)
+		b, err := s.api.fragments.Get(s.r.Context(), c.Release, s.sort, s.watch.Content)
 		if err != nil {
 			return err
 		}
@@ -252,6 +253,9 @@ type watchAnswer struct {
 	Current  bool            `json:"current,omitempty" doc:"of a poll: there is nothing more to catch up with"`
 	Changes  []watchedChange `json:"changes"`
 }
+
+// watchedChange is what a watcher is told of one config.
+type watchedChange fragment.Change
 
 func describeWatch(registry huma.Registry, op *huma.Operation) {
 	explode := true

@@ -16,7 +16,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 )
@@ -457,34 +456,5 @@ func (a *api) waitForWatchers(t testing.TB, want int) {
 			t.Fatal("no such number of watches came to be")
 		case <-time.After(time.Millisecond):
 		}
-	}
-}
-
-// All who are told of a release share its encoding, and the content is read once.
-func TestFragmentsAreShared(t *testing.T) {
-	f, err := newFragments(1 << 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var loads int
-	load := func(context.Context, *config.Release) ([]byte, error) { loads++; return []byte("a: 1\n"), nil }
-	r := &config.Release{Path: config.Path{Tenant: "a", App: "b", Env: "c", Name: "d"}, Version: 1, ChangeSet: "x"}
-	var first []byte
-	for range 3 {
-		b, err := f.get(auth.WithIdentity(t.Context(), auth.Identity{}), r, changeContent, load)
-		if err != nil || first != nil && &first[0] != &b[0] {
-			t.Fatalf("want the same bytes, got %v", err)
-		}
-		first = b
-	}
-	if loads != 1 {
-		t.Errorf("want one load, got %d", loads)
-	}
-	failing := func(context.Context, *config.Release) ([]byte, error) { return nil, io.ErrClosedPipe }
-	if _, err := f.get(t.Context(), r, releaseContent, failing); !errors.Is(err, io.ErrClosedPipe) {
-		t.Errorf("want the error, got %v", err)
-	}
-	if _, err := f.get(t.Context(), r, releaseContent, load); err != nil {
-		t.Errorf("want an error not to be remembered, got %v", err)
 	}
 }

@@ -1,28 +1,33 @@
-package rest
+// Package strictjson reads JSON as strictly as every protocol must: what is not
+// Unicode, a key that is there twice and a key that nobody knows are errors that
+// say where, since the standard decoder would take each of them without a word.
+package strictjson
 
 import (
 	"bytes"
-	textual "encoding" // which is a type here
+	"encoding"
 	"encoding/json"
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/setpointhq/setpoint/protocol/internal/problem"
 )
 
-// names are the keys that JSON of a type has: exactly these, in this case. The
+// Names are the keys that JSON of a type has: exactly these, in this case. The
 // standard decoder takes Content for content too.
-type names struct {
-	fields map[string]*names // nil where any key will do
-	values *names            // of the values of a list or map; nil: nothing is known
+type Names struct {
+	fields map[string]*Names // nil where any key will do
+	values *Names            // of the values of a list or map; nil: nothing is known
 }
 
-// namesOf reads the names off a type's tags.
-func namesOf(t reflect.Type) *names { return naming{}.of(t) }
+// NamesOf reads the names off a type's tags.
+func NamesOf(t reflect.Type) *Names { return naming{}.of(t) }
 
 // naming holds the types that were read, or are being: a rule is made of rules.
-type naming map[reflect.Type]*names
+type naming map[reflect.Type]*Names
 
-func (m naming) of(t reflect.Type) *names {
+func (m naming) of(t reflect.Type) *Names {
 	if t.Kind() == reflect.Pointer {
 		return m.of(t.Elem())
 	}
@@ -31,12 +36,12 @@ func (m naming) of(t reflect.Type) *names {
 	}
 	switch t.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Map:
-		n := &names{}
+		n := &Names{}
 		m[t] = n
 		n.values = m.of(t.Elem())
 		return n
 	case reflect.Struct:
-		n := &names{fields: map[string]*names{}}
+		n := &Names{fields: map[string]*Names{}}
 		m[t] = n
 		for _, field := range reflect.VisibleFields(t) {
 			if key := keyOf(field); key != "" {
@@ -62,13 +67,13 @@ func keyOf(field reflect.StructField) string {
 
 // isText reports whether a type reads itself from a JSON string.
 func isText(t reflect.Type) bool {
-	return reflect.PointerTo(t).Implements(reflect.TypeFor[textual.TextUnmarshaler]())
+	return reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // nesting is an object or list that the scanner is inside of.
 type nesting struct {
 	object bool
-	names  *names
+	names  *Names
 	first  int // where its keys begin
 	seen   map[string]struct{}
 	key    []byte // of an object: that of the value which is being read
@@ -84,16 +89,14 @@ type keyScanner struct {
 	root string // what all of it is, "body"
 	open []nesting
 	keys [][]byte // of all that is open
-	next *names   // of the value that comes
+	next *Names   // of the value that comes
 }
 
-// checkKeys refuses an object that has a key twice, of which one reader would
+// CheckKeys refuses an object that has a key twice, of which one reader would
 // take the first and another the last, or a key that is not among the names. The
-// data has been decoded before: of what is no JSON it says nothing.
-func checkKeys(data []byte, known *names) error { return checkKeysOf("body", data, known) }
-
-// checkKeysOf is checkKeys where root is what the data is.
-func checkKeysOf(root string, data []byte, known *names) error {
+// data has been decoded before: of what is no JSON it says nothing. root is what
+// the data is, "body".
+func CheckKeys(root string, data []byte, known *Names) error {
 	s := keyScanner{root: root, next: known}
 	isKey := false
 	for i := 0; i < len(data); i++ {
@@ -154,11 +157,11 @@ func (s *keyScanner) place() string {
 	at := s.root
 	for i := range s.open {
 		if in := &s.open[i]; in.object {
-			at += "." + clip(string(in.key))
+			at += "." + problem.Clip(string(in.key))
 		} else {
 			at += "[" + strconv.Itoa(in.index) + "]"
 		}
-		if len(at) > longestText {
+		if len(at) > LongestText {
 			break
 		}
 	}
@@ -197,7 +200,7 @@ func (s *keyScanner) key(key []byte) error {
 	in := &s.open[len(s.open)-1]
 	in.key = key
 	if in.repeats(s.keys[in.first:], key) {
-		return malformed(s.place(), "this key is there twice")
+		return problem.Malformed(s.place(), "this key is there twice")
 	}
 	s.keys = append(s.keys, key)
 	if in.names == nil {
@@ -207,7 +210,7 @@ func (s *keyScanner) key(key []byte) error {
 	if in.names.fields != nil {
 		value, known := in.names.fields[string(key)]
 		if !known {
-			return malformed(s.place(), "there is no such field")
+			return problem.Malformed(s.place(), "there is no such field")
 		}
 		s.next = value
 	}

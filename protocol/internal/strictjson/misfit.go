@@ -1,4 +1,4 @@
-package rest
+package strictjson
 
 import (
 	"encoding/json"
@@ -11,22 +11,23 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/problem"
 )
 
-// jsonError says which field of a text is wrong.
-func jsonError(where string, data []byte, t reflect.Type, err error) error {
+// decodeError says which field of a text is wrong.
+func decodeError(where string, data []byte, t reflect.Type, err error) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
 		if int(syntax.Offset) >= len(data) && strings.Contains(syntax.Error(), "unexpected end") {
-			return malformed(where, "not JSON: it ends too early")
+			return problem.Malformed(where, "not JSON: it ends too early")
 		}
-		return malformed(where, fmt.Sprintf("not JSON, at byte %d: %s", syntax.Offset, syntax.Error()))
+		return problem.Malformed(where, fmt.Sprintf("not JSON, at byte %d: %s", syntax.Offset, syntax.Error()))
 	}
 	at, why := misfit(data, t)
 	if why == "" {
 		why = err.Error()
 	}
-	return malformed(clipTo(where+at, longestText), clipTo(why, longestText))
+	return problem.Malformed(problem.ClipTo(where+at, LongestText), problem.ClipTo(why, LongestText))
 }
 
 // misfitDepth bounds how deep misfit looks: each level is read once more.
@@ -52,7 +53,7 @@ func misfitAt(data []byte, t reflect.Type, at string, depth int) (string, string
 			}
 		}
 	}
-	return at, misfitText(err)
+	return at, MisfitText(err)
 }
 
 // typed is JSON and the type that it is read into.
@@ -84,14 +85,14 @@ func within(data []byte, t reflect.Type) iter.Seq2[string, typed] {
 	}
 }
 
-// misfitText says what is wrong with a value that cannot be read.
-func misfitText(err error) string {
+// MisfitText says what is wrong with a value that cannot be read.
+func MisfitText(err error) string {
 	var wrongType *json.UnmarshalTypeError
 	var known *config.Error
 	var instant *time.ParseError
 	switch {
 	case errors.As(err, &wrongType):
-		return fmt.Sprintf("want %s, got %s", sortOf(wrongType.Type), clip(wrongType.Value))
+		return fmt.Sprintf("want %s, got %s", sortOf(wrongType.Type), problem.Clip(wrongType.Value))
 	case errors.As(err, &known):
 		return known.Detail()
 	case errors.As(err, &instant):

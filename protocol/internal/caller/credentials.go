@@ -1,4 +1,4 @@
-package rest
+package caller
 
 import (
 	"encoding/base64"
@@ -9,9 +9,9 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-// credentials reads the Authorization header. No header means no credentials,
+// Credentials reads the Authorization header. No header means no credentials,
 // which is for the chain of authenticators to refuse.
-func credentials(h http.Header, address string) (auth.Credentials, error) {
+func Credentials(h http.Header, address string) (auth.Credentials, error) {
 	c := auth.Credentials{Address: address}
 	values := h["Authorization"]
 	if len(values) == 0 {
