@@ -883,9 +883,9 @@ type AuditFinding struct {
 	// The record's own time, if it is known.
 	Time *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=time,proto3" json:"time,omitempty"`
 	// The time of the checkpoint's first record.
-	From *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=from,proto3" json:"from,omitempty"`
+	FromTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=from_time,json=fromTime,proto3" json:"from_time,omitempty"`
 	// The time of the checkpoint's last record.
-	Until *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until,proto3" json:"until,omitempty"`
+	UntilTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=until_time,json=untilTime,proto3" json:"until_time,omitempty"`
 	// All of it in words.
 	Detail        string `protobuf:"bytes,9,opt,name=detail,proto3" json:"detail,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -964,16 +964,16 @@ func (x *AuditFinding) GetTime() *timestamppb.Timestamp {
 	return nil
 }
 
-func (x *AuditFinding) GetFrom() *timestamppb.Timestamp {
+func (x *AuditFinding) GetFromTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.From
+		return x.FromTime
 	}
 	return nil
 }
 
-func (x *AuditFinding) GetUntil() *timestamppb.Timestamp {
+func (x *AuditFinding) GetUntilTime() *timestamppb.Timestamp {
 	if x != nil {
-		return x.Until
+		return x.UntilTime
 	}
 	return nil
 }
@@ -1046,7 +1046,7 @@ const file_setpoint_v1_audit_service_proto_rawDesc = "" +
 	"\bverified\x18\x04 \x01(\x03R\bverified\x12\x1a\n" +
 	"\bunsealed\x18\x05 \x01(\x03R\bunsealed\x125\n" +
 	"\bfindings\x18\x06 \x03(\v2\x19.setpoint.v1.AuditFindingR\bfindings\x12\x18\n" +
-	"\aomitted\x18\a \x01(\x03R\aomitted\"\xd5\x02\n" +
+	"\aomitted\x18\a \x01(\x03R\aomitted\"\xe7\x02\n" +
 	"\fAuditFinding\x121\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x1d.setpoint.v1.AuditFindingKindR\x04kind\x12\x18\n" +
 	"\awarning\x18\x02 \x01(\bR\awarning\x12\x1e\n" +
@@ -1055,9 +1055,10 @@ const file_setpoint_v1_audit_service_proto_rawDesc = "" +
 	"checkpoint\x12\x16\n" +
 	"\x06tenant\x18\x04 \x01(\tR\x06tenant\x12\x16\n" +
 	"\x06record\x18\x05 \x01(\tR\x06record\x12.\n" +
-	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x12.\n" +
-	"\x04from\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x120\n" +
-	"\x05until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
+	"\x04time\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x04time\x127\n" +
+	"\tfrom_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\bfromTime\x129\n" +
+	"\n" +
+	"until_time\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\tuntilTime\x12\x16\n" +
 	"\x06detail\x18\t \x01(\tR\x06detail*y\n" +
 	"\fAuditOutcome\x12\x1d\n" +
 	"\x19AUDIT_OUTCOME_UNSPECIFIED\x10\x00\x12\x16\n" +
@@ -1125,8 +1126,8 @@ var file_setpoint_v1_audit_service_proto_depIdxs = []int32{
 	11, // 11: setpoint.v1.VerifyAuditResponse.findings:type_name -> setpoint.v1.AuditFinding
 	1,  // 12: setpoint.v1.AuditFinding.kind:type_name -> setpoint.v1.AuditFindingKind
 	13, // 13: setpoint.v1.AuditFinding.time:type_name -> google.protobuf.Timestamp
-	13, // 14: setpoint.v1.AuditFinding.from:type_name -> google.protobuf.Timestamp
-	13, // 15: setpoint.v1.AuditFinding.until:type_name -> google.protobuf.Timestamp
+	13, // 14: setpoint.v1.AuditFinding.from_time:type_name -> google.protobuf.Timestamp
+	13, // 15: setpoint.v1.AuditFinding.until_time:type_name -> google.protobuf.Timestamp
 	5,  // 16: setpoint.v1.AuditService.ListAuditRecords:input_type -> setpoint.v1.ListAuditRecordsRequest
 	7,  // 17: setpoint.v1.AuditService.GetAuditSeal:input_type -> setpoint.v1.GetAuditSealRequest
 	9,  // 18: setpoint.v1.AuditService.VerifyAudit:input_type -> setpoint.v1.VerifyAuditRequest

@@ -93,7 +93,7 @@ type Node struct {
 	// The members follow it.
 	Leader bool `protobuf:"varint,4,opt,name=leader,proto3" json:"leader,omitempty"`
 	// It gave this answer.
-	Self bool `protobuf:"varint,5,opt,name=self,proto3" json:"self,omitempty"`
+	IsSelf bool `protobuf:"varint,5,opt,name=is_self,json=isSelf,proto3" json:"is_self,omitempty"`
 	// It answered, and has nothing to complain about.
 	Healthy bool `protobuf:"varint,6,opt,name=healthy,proto3" json:"healthy,omitempty"`
 	// Why it is not healthy, in words.
@@ -188,9 +188,9 @@ func (x *Node) GetLeader() bool {
 	return false
 }
 
-func (x *Node) GetSelf() bool {
+func (x *Node) GetIsSelf() bool {
 	if x != nil {
-		return x.Self
+		return x.IsSelf
 	}
 	return false
 }
@@ -1268,13 +1268,13 @@ var File_setpoint_v1_cluster_service_proto protoreflect.FileDescriptor
 
 const file_setpoint_v1_cluster_service_proto_rawDesc = "" +
 	"\n" +
-	"!setpoint/v1/cluster_service.proto\x12\vsetpoint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb2\x05\n" +
+	"!setpoint/v1/cluster_service.proto\x12\vsetpoint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb7\x05\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12)\n" +
 	"\x04role\x18\x03 \x01(\x0e2\x15.setpoint.v1.NodeRoleR\x04role\x12\x16\n" +
-	"\x06leader\x18\x04 \x01(\bR\x06leader\x12\x12\n" +
-	"\x04self\x18\x05 \x01(\bR\x04self\x12\x18\n" +
+	"\x06leader\x18\x04 \x01(\bR\x06leader\x12\x17\n" +
+	"\ais_self\x18\x05 \x01(\bR\x06isSelf\x12\x18\n" +
 	"\ahealthy\x18\x06 \x01(\bR\ahealthy\x12\x1a\n" +
 	"\bproblems\x18\a \x03(\tR\bproblems\x12\x12\n" +
 	"\x04peer\x18\b \x01(\tR\x04peer\x12\x10\n" +

@@ -80,7 +80,7 @@ func (ConfigKind) EnumDescriptor() ([]byte, []int) {
 type Labels struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The pairs.
-	Labels        map[string]string `protobuf:"bytes,1,rep,name=labels,proto3" json:"labels,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Entries       map[string]string `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -115,9 +115,9 @@ func (*Labels) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_config_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *Labels) GetLabels() map[string]string {
+func (x *Labels) GetEntries() map[string]string {
 	if x != nil {
-		return x.Labels
+		return x.Entries
 	}
 	return nil
 }
@@ -426,10 +426,10 @@ var File_setpoint_v1_config_proto protoreflect.FileDescriptor
 
 const file_setpoint_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x18setpoint/v1/config.proto\x12\vsetpoint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19setpoint/v1/rollout.proto\"|\n" +
-	"\x06Labels\x127\n" +
-	"\x06labels\x18\x01 \x03(\v2\x1f.setpoint.v1.Labels.LabelsEntryR\x06labels\x1a9\n" +
-	"\vLabelsEntry\x12\x10\n" +
+	"\x18setpoint/v1/config.proto\x12\vsetpoint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19setpoint/v1/rollout.proto\"\x80\x01\n" +
+	"\x06Labels\x12:\n" +
+	"\aentries\x18\x01 \x03(\v2 .setpoint.v1.Labels.EntriesEntryR\aentries\x1a:\n" +
+	"\fEntriesEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xdb\x03\n" +
 	"\x06Config\x12\x12\n" +
@@ -491,13 +491,13 @@ var file_setpoint_v1_config_proto_goTypes = []any{
 	(*Config)(nil),                // 2: setpoint.v1.Config
 	(*ConfigState)(nil),           // 3: setpoint.v1.ConfigState
 	(*Draft)(nil),                 // 4: setpoint.v1.Draft
-	nil,                           // 5: setpoint.v1.Labels.LabelsEntry
+	nil,                           // 5: setpoint.v1.Labels.EntriesEntry
 	nil,                           // 6: setpoint.v1.Config.LabelsEntry
 	(*timestamppb.Timestamp)(nil), // 7: google.protobuf.Timestamp
 	(*Rollout)(nil),               // 8: setpoint.v1.Rollout
 }
 var file_setpoint_v1_config_proto_depIdxs = []int32{
-	5, // 0: setpoint.v1.Labels.labels:type_name -> setpoint.v1.Labels.LabelsEntry
+	5, // 0: setpoint.v1.Labels.entries:type_name -> setpoint.v1.Labels.EntriesEntry
 	0, // 1: setpoint.v1.Config.kind:type_name -> setpoint.v1.ConfigKind
 	6, // 2: setpoint.v1.Config.labels:type_name -> setpoint.v1.Config.LabelsEntry
 	7, // 3: setpoint.v1.Config.created_at:type_name -> google.protobuf.Timestamp

@@ -1589,7 +1589,7 @@ type GetVersionResponse struct {
 	// The version of Setpoint, "0.1.0".
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	// The version of Go that it was built with.
-	Go string `protobuf:"bytes,2,opt,name=go,proto3" json:"go,omitempty"`
+	GoVersion string `protobuf:"bytes,2,opt,name=go_version,json=goVersion,proto3" json:"go_version,omitempty"`
 	// The server's clock.
 	Time          *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=time,proto3" json:"time,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -1633,9 +1633,9 @@ func (x *GetVersionResponse) GetVersion() string {
 	return ""
 }
 
-func (x *GetVersionResponse) GetGo() string {
+func (x *GetVersionResponse) GetGoVersion() string {
 	if x != nil {
-		return x.Go
+		return x.GoVersion
 	}
 	return ""
 }
@@ -1743,10 +1743,11 @@ const file_setpoint_v1_data_service_proto_rawDesc = "" +
 	"\x06client\x18\x01 \x01(\v2\x1b.setpoint.v1.ClientIdentityR\x06client\x125\n" +
 	"\areports\x18\x02 \x03(\v2\x1b.setpoint.v1.InstanceReportR\areports\"\x10\n" +
 	"\x0eReportResponse\"\x13\n" +
-	"\x11GetVersionRequest\"n\n" +
+	"\x11GetVersionRequest\"}\n" +
 	"\x12GetVersionResponse\x12\x18\n" +
-	"\aversion\x18\x01 \x01(\tR\aversion\x12\x0e\n" +
-	"\x02go\x18\x02 \x01(\tR\x02go\x12.\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12\x1d\n" +
+	"\n" +
+	"go_version\x18\x02 \x01(\tR\tgoVersion\x12.\n" +
 	"\x04time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04time*B\n" +
 	"\vConsistency\x12\x1b\n" +
 	"\x17CONSISTENCY_UNSPECIFIED\x10\x00\x12\x16\n" +

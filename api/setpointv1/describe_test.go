@@ -2,6 +2,7 @@ package setpointv1_test
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,9 +135,25 @@ func TestCommittedDescriptionIsThatOfTheCode(t *testing.T) {
 	}
 }
 
+// A field named by a word that some language keeps for itself is one that people
+// cannot write there.
+func TestNoFieldIsNamedByAKeyword(t *testing.T) {
+	keywords := strings.Fields("and as assert async await break case class const continue def default defer del do else end " +
+		"except export extends false finally fn for foreach from func function global go goto if implements import in interface is lambda let " +
+		"match module mut namespace new nil none nonlocal not null object or package pass raise return select self static struct super " +
+		"switch then this throw trait true try type typeof use using var void when where while with yield")
+	for _, f := range own(t, protoregistry.GlobalFiles) {
+		walk(f, func(d protoreflect.Descriptor) {
+			if field, ok := d.(protoreflect.FieldDescriptor); ok && slices.Contains(keywords, string(field.Name())) {
+				t.Errorf("%s: want a name that every language can write", field.FullName())
+			}
+		})
+	}
+}
+
 // Secrets are marked, for whatever prints messages in whatever language.
 func TestSecretsAreMarked(t *testing.T) {
-	secrets := map[protoreflect.Name]bool{"password": true, "secret": true, "old": true, "new": true}
+	secrets := map[protoreflect.Name]bool{"password": true, "secret": true, "old_password": true, "new_password": true}
 	marked := 0
 	for _, f := range own(t, protoregistry.GlobalFiles) {
 		walk(f, func(d protoreflect.Descriptor) {

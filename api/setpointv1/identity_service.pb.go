@@ -787,9 +787,9 @@ func (x *WhoAmIResponse) GetNarrow() []*Grant {
 type SetPasswordRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The password that it has.
-	Old string `protobuf:"bytes,1,opt,name=old,proto3" json:"old,omitempty"`
+	OldPassword string `protobuf:"bytes,1,opt,name=old_password,json=oldPassword,proto3" json:"old_password,omitempty"`
 	// The password that it is to have.
-	New           string `protobuf:"bytes,2,opt,name=new,proto3" json:"new,omitempty"`
+	NewPassword   string `protobuf:"bytes,2,opt,name=new_password,json=newPassword,proto3" json:"new_password,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -824,16 +824,16 @@ func (*SetPasswordRequest) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{11}
 }
 
-func (x *SetPasswordRequest) GetOld() string {
+func (x *SetPasswordRequest) GetOldPassword() string {
 	if x != nil {
-		return x.Old
+		return x.OldPassword
 	}
 	return ""
 }
 
-func (x *SetPasswordRequest) GetNew() string {
+func (x *SetPasswordRequest) GetNewPassword() string {
 	if x != nil {
-		return x.New
+		return x.NewPassword
 	}
 	return ""
 }
@@ -2212,10 +2212,10 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12*\n" +
 	"\x06grants\x18\x06 \x03(\v2\x12.setpoint.v1.GrantR\x06grants\x12*\n" +
-	"\x06narrow\x18\a \x03(\v2\x12.setpoint.v1.GrantR\x06narrow\"B\n" +
-	"\x12SetPasswordRequest\x12\x15\n" +
-	"\x03old\x18\x01 \x01(\tB\x03\x80\x01\x01R\x03old\x12\x15\n" +
-	"\x03new\x18\x02 \x01(\tB\x03\x80\x01\x01R\x03new\"\x15\n" +
+	"\x06narrow\x18\a \x03(\v2\x12.setpoint.v1.GrantR\x06narrow\"d\n" +
+	"\x12SetPasswordRequest\x12&\n" +
+	"\fold_password\x18\x01 \x01(\tB\x03\x80\x01\x01R\voldPassword\x12&\n" +
+	"\fnew_password\x18\x02 \x01(\tB\x03\x80\x01\x01R\vnewPassword\"\x15\n" +
 	"\x13SetPasswordResponse\"c\n" +
 	"\x11ListTokensRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x1b\n" +

@@ -1395,9 +1395,9 @@ type PreviewChoice struct {
 	// The config, "tenant/app/env/name".
 	Path string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
 	// The version that it is served; 0 for nothing.
-	Now int64 `protobuf:"varint,2,opt,name=now,proto3" json:"now,omitempty"`
+	NowVersion int64 `protobuf:"varint,2,opt,name=now_version,json=nowVersion,proto3" json:"now_version,omitempty"`
 	// The version that it would be served; 0 for nothing.
-	Then int64 `protobuf:"varint,3,opt,name=then,proto3" json:"then,omitempty"`
+	ThenVersion int64 `protobuf:"varint,3,opt,name=then_version,json=thenVersion,proto3" json:"then_version,omitempty"`
 	// That is the launch's release.
 	Candidate bool `protobuf:"varint,4,opt,name=candidate,proto3" json:"candidate,omitempty"`
 	// Why it would get it.
@@ -1443,16 +1443,16 @@ func (x *PreviewChoice) GetPath() string {
 	return ""
 }
 
-func (x *PreviewChoice) GetNow() int64 {
+func (x *PreviewChoice) GetNowVersion() int64 {
 	if x != nil {
-		return x.Now
+		return x.NowVersion
 	}
 	return 0
 }
 
-func (x *PreviewChoice) GetThen() int64 {
+func (x *PreviewChoice) GetThenVersion() int64 {
 	if x != nil {
-		return x.Then
+		return x.ThenVersion
 	}
 	return 0
 }
@@ -1575,11 +1575,12 @@ const file_setpoint_v1_insight_service_proto_rawDesc = "" +
 	"\achoices\x18\a \x03(\v2\x1a.setpoint.v1.PreviewChoiceR\achoices\x1a9\n" +
 	"\vLabelsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x94\x01\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb2\x01\n" +
 	"\rPreviewChoice\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\x12\x10\n" +
-	"\x03now\x18\x02 \x01(\x03R\x03now\x12\x12\n" +
-	"\x04then\x18\x03 \x01(\x03R\x04then\x12\x1c\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1f\n" +
+	"\vnow_version\x18\x02 \x01(\x03R\n" +
+	"nowVersion\x12!\n" +
+	"\fthen_version\x18\x03 \x01(\x03R\vthenVersion\x12\x1c\n" +
 	"\tcandidate\x18\x04 \x01(\bR\tcandidate\x12+\n" +
 	"\x06reason\x18\x05 \x01(\x0e2\x13.setpoint.v1.ReasonR\x06reason*\xb5\x01\n" +
 	"\x06Reason\x12\x16\n" +

@@ -91,7 +91,7 @@ type Source struct {
 	// The version that was rolled back to, or promoted; else 0.
 	Version int64 `protobuf:"varint,2,opt,name=version,proto3" json:"version,omitempty"`
 	// The path that was promoted from; else empty.
-	From          string `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	FromPath      string `protobuf:"bytes,3,opt,name=from_path,json=fromPath,proto3" json:"from_path,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -140,9 +140,9 @@ func (x *Source) GetVersion() int64 {
 	return 0
 }
 
-func (x *Source) GetFrom() string {
+func (x *Source) GetFromPath() string {
 	if x != nil {
-		return x.From
+		return x.FromPath
 	}
 	return ""
 }
@@ -278,11 +278,11 @@ var File_setpoint_v1_release_proto protoreflect.FileDescriptor
 
 const file_setpoint_v1_release_proto_rawDesc = "" +
 	"\n" +
-	"\x19setpoint/v1/release.proto\x12\vsetpoint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"c\n" +
+	"\x19setpoint/v1/release.proto\x12\vsetpoint.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"l\n" +
 	"\x06Source\x12+\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x17.setpoint.v1.SourceKindR\x04kind\x12\x18\n" +
-	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x12\n" +
-	"\x04from\x18\x03 \x01(\tR\x04from\"\xa9\x02\n" +
+	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x1b\n" +
+	"\tfrom_path\x18\x03 \x01(\tR\bfromPath\"\xa9\x02\n" +
 	"\aRelease\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x16\n" +

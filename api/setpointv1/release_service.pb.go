@@ -592,9 +592,9 @@ func (x *RollbackResponse) GetChangeSet() *ChangeSet {
 type PromoteRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The env to take from, "tenant/app/env".
-	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	FromEnv string `protobuf:"bytes,1,opt,name=from_env,json=fromEnv,proto3" json:"from_env,omitempty"`
 	// The env to release in, of the same app.
-	To string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	ToEnv string `protobuf:"bytes,2,opt,name=to_env,json=toEnv,proto3" json:"to_env,omitempty"`
 	// The names of the configs; none means all that the env serves.
 	Names []string `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"`
 	// Why; at most 2,000 bytes. A protected env wants one.
@@ -639,16 +639,16 @@ func (*PromoteRequest) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_release_service_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *PromoteRequest) GetFrom() string {
+func (x *PromoteRequest) GetFromEnv() string {
 	if x != nil {
-		return x.From
+		return x.FromEnv
 	}
 	return ""
 }
 
-func (x *PromoteRequest) GetTo() string {
+func (x *PromoteRequest) GetToEnv() string {
 	if x != nil {
-		return x.To
+		return x.ToEnv
 	}
 	return ""
 }
@@ -1151,9 +1151,9 @@ func (x *ContentRef) GetDraft() bool {
 type DiffRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The old one.
-	From *ContentRef `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	FromContent *ContentRef `protobuf:"bytes,1,opt,name=from_content,json=fromContent,proto3" json:"from_content,omitempty"`
 	// The new one.
-	To            *ContentRef `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	ToContent     *ContentRef `protobuf:"bytes,2,opt,name=to_content,json=toContent,proto3" json:"to_content,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1188,16 +1188,16 @@ func (*DiffRequest) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_release_service_proto_rawDescGZIP(), []int{15}
 }
 
-func (x *DiffRequest) GetFrom() *ContentRef {
+func (x *DiffRequest) GetFromContent() *ContentRef {
 	if x != nil {
-		return x.From
+		return x.FromContent
 	}
 	return nil
 }
 
-func (x *DiffRequest) GetTo() *ContentRef {
+func (x *DiffRequest) GetToContent() *ContentRef {
 	if x != nil {
-		return x.To
+		return x.ToContent
 	}
 	return nil
 }
@@ -1206,9 +1206,9 @@ func (x *DiffRequest) GetTo() *ContentRef {
 type DiffResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// What the old side turned out to be.
-	From *DiffSide `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	FromSide *DiffSide `protobuf:"bytes,1,opt,name=from_side,json=fromSide,proto3" json:"from_side,omitempty"`
 	// What the new side turned out to be.
-	To *DiffSide `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	ToSide *DiffSide `protobuf:"bytes,2,opt,name=to_side,json=toSide,proto3" json:"to_side,omitempty"`
 	// Both are the same, byte for byte.
 	Equal bool `protobuf:"varint,3,opt,name=equal,proto3" json:"equal,omitempty"`
 	// The difference by line, in the unified format.
@@ -1251,16 +1251,16 @@ func (*DiffResponse) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_release_service_proto_rawDescGZIP(), []int{16}
 }
 
-func (x *DiffResponse) GetFrom() *DiffSide {
+func (x *DiffResponse) GetFromSide() *DiffSide {
 	if x != nil {
-		return x.From
+		return x.FromSide
 	}
 	return nil
 }
 
-func (x *DiffResponse) GetTo() *DiffSide {
+func (x *DiffResponse) GetToSide() *DiffSide {
 	if x != nil {
-		return x.To
+		return x.ToSide
 	}
 	return nil
 }
@@ -1396,9 +1396,9 @@ type DiffChange struct {
 	FromPath string `protobuf:"bytes,3,opt,name=from_path,json=fromPath,proto3" json:"from_path,omitempty"`
 	// The old value: of a scalar the text, of a list or map short JSON. Long ones are
 	// clipped and end with "…".
-	From string `protobuf:"bytes,4,opt,name=from,proto3" json:"from,omitempty"`
+	FromValue string `protobuf:"bytes,4,opt,name=from_value,json=fromValue,proto3" json:"from_value,omitempty"`
 	// The new value, likewise.
-	To string `protobuf:"bytes,5,opt,name=to,proto3" json:"to,omitempty"`
+	ToValue string `protobuf:"bytes,5,opt,name=to_value,json=toValue,proto3" json:"to_value,omitempty"`
 	// What the old value is.
 	FromKind ValueKind `protobuf:"varint,6,opt,name=from_kind,json=fromKind,proto3,enum=setpoint.v1.ValueKind" json:"from_kind,omitempty"`
 	// What the new value is.
@@ -1462,16 +1462,16 @@ func (x *DiffChange) GetFromPath() string {
 	return ""
 }
 
-func (x *DiffChange) GetFrom() string {
+func (x *DiffChange) GetFromValue() string {
 	if x != nil {
-		return x.From
+		return x.FromValue
 	}
 	return ""
 }
 
-func (x *DiffChange) GetTo() string {
+func (x *DiffChange) GetToValue() string {
 	if x != nil {
-		return x.To
+		return x.ToValue
 	}
 	return ""
 }
@@ -1542,10 +1542,10 @@ const file_setpoint_v1_release_service_proto_rawDesc = "" +
 	"\x11_expected_version\"I\n" +
 	"\x10RollbackResponse\x125\n" +
 	"\n" +
-	"change_set\x18\x01 \x01(\v2\x16.setpoint.v1.ChangeSetR\tchangeSet\"\xd0\x01\n" +
-	"\x0ePromoteRequest\x12\x12\n" +
-	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\tR\x02to\x12\x14\n" +
+	"change_set\x18\x01 \x01(\v2\x16.setpoint.v1.ChangeSetR\tchangeSet\"\xde\x01\n" +
+	"\x0ePromoteRequest\x12\x19\n" +
+	"\bfrom_env\x18\x01 \x01(\tR\afromEnv\x12\x15\n" +
+	"\x06to_env\x18\x02 \x01(\tR\x05toEnv\x12\x14\n" +
 	"\x05names\x18\x03 \x03(\tR\x05names\x12\x18\n" +
 	"\acomment\x18\x04 \x01(\tR\acomment\x12\x1a\n" +
 	"\bbackward\x18\x05 \x01(\bR\bbackward\x12\x17\n" +
@@ -1581,13 +1581,14 @@ const file_setpoint_v1_release_service_proto_rawDesc = "" +
 	"ContentRef\x12\x12\n" +
 	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12\x14\n" +
-	"\x05draft\x18\x03 \x01(\bR\x05draft\"c\n" +
-	"\vDiffRequest\x12+\n" +
-	"\x04from\x18\x01 \x01(\v2\x17.setpoint.v1.ContentRefR\x04from\x12'\n" +
-	"\x02to\x18\x02 \x01(\v2\x17.setpoint.v1.ContentRefR\x02to\"\xe3\x01\n" +
-	"\fDiffResponse\x12)\n" +
-	"\x04from\x18\x01 \x01(\v2\x15.setpoint.v1.DiffSideR\x04from\x12%\n" +
-	"\x02to\x18\x02 \x01(\v2\x15.setpoint.v1.DiffSideR\x02to\x12\x14\n" +
+	"\x05draft\x18\x03 \x01(\bR\x05draft\"\x81\x01\n" +
+	"\vDiffRequest\x12:\n" +
+	"\ffrom_content\x18\x01 \x01(\v2\x17.setpoint.v1.ContentRefR\vfromContent\x126\n" +
+	"\n" +
+	"to_content\x18\x02 \x01(\v2\x17.setpoint.v1.ContentRefR\ttoContent\"\xf5\x01\n" +
+	"\fDiffResponse\x122\n" +
+	"\tfrom_side\x18\x01 \x01(\v2\x15.setpoint.v1.DiffSideR\bfromSide\x12.\n" +
+	"\ato_side\x18\x02 \x01(\v2\x15.setpoint.v1.DiffSideR\x06toSide\x12\x14\n" +
 	"\x05equal\x18\x03 \x01(\bR\x05equal\x12\x18\n" +
 	"\aunified\x18\x04 \x01(\tR\aunified\x12\x1e\n" +
 	"\n" +
@@ -1600,14 +1601,15 @@ const file_setpoint_v1_release_service_proto_rawDesc = "" +
 	"\x05draft\x18\x03 \x01(\bR\x05draft\x12\x16\n" +
 	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x16\n" +
 	"\x06format\x18\x05 \x01(\tR\x06format\x12\x18\n" +
-	"\amissing\x18\x06 \x01(\bR\amissing\"\xa2\x02\n" +
+	"\amissing\x18\x06 \x01(\bR\amissing\"\xb8\x02\n" +
 	"\n" +
 	"DiffChange\x12#\n" +
 	"\x02op\x18\x01 \x01(\x0e2\x13.setpoint.v1.DiffOpR\x02op\x12\x12\n" +
 	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1b\n" +
-	"\tfrom_path\x18\x03 \x01(\tR\bfromPath\x12\x12\n" +
-	"\x04from\x18\x04 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x05 \x01(\tR\x02to\x123\n" +
+	"\tfrom_path\x18\x03 \x01(\tR\bfromPath\x12\x1d\n" +
+	"\n" +
+	"from_value\x18\x04 \x01(\tR\tfromValue\x12\x19\n" +
+	"\bto_value\x18\x05 \x01(\tR\atoValue\x123\n" +
 	"\tfrom_kind\x18\x06 \x01(\x0e2\x16.setpoint.v1.ValueKindR\bfromKind\x12/\n" +
 	"\ato_kind\x18\a \x01(\x0e2\x16.setpoint.v1.ValueKindR\x06toKind\x12\x1b\n" +
 	"\tfrom_line\x18\b \x01(\x05R\bfromLine\x12\x17\n" +
@@ -1690,10 +1692,10 @@ var file_setpoint_v1_release_service_proto_depIdxs = []int32{
 	23, // 8: setpoint.v1.ListChangeSetsResponse.change_sets:type_name -> setpoint.v1.ChangeSet
 	24, // 9: setpoint.v1.ListReleasesResponse.releases:type_name -> setpoint.v1.Release
 	24, // 10: setpoint.v1.GetReleaseResponse.release:type_name -> setpoint.v1.Release
-	16, // 11: setpoint.v1.DiffRequest.from:type_name -> setpoint.v1.ContentRef
-	16, // 12: setpoint.v1.DiffRequest.to:type_name -> setpoint.v1.ContentRef
-	19, // 13: setpoint.v1.DiffResponse.from:type_name -> setpoint.v1.DiffSide
-	19, // 14: setpoint.v1.DiffResponse.to:type_name -> setpoint.v1.DiffSide
+	16, // 11: setpoint.v1.DiffRequest.from_content:type_name -> setpoint.v1.ContentRef
+	16, // 12: setpoint.v1.DiffRequest.to_content:type_name -> setpoint.v1.ContentRef
+	19, // 13: setpoint.v1.DiffResponse.from_side:type_name -> setpoint.v1.DiffSide
+	19, // 14: setpoint.v1.DiffResponse.to_side:type_name -> setpoint.v1.DiffSide
 	20, // 15: setpoint.v1.DiffResponse.changes:type_name -> setpoint.v1.DiffChange
 	0,  // 16: setpoint.v1.DiffChange.op:type_name -> setpoint.v1.DiffOp
 	1,  // 17: setpoint.v1.DiffChange.from_kind:type_name -> setpoint.v1.ValueKind

@@ -367,10 +367,10 @@ type Freeze struct {
 	// Why, in at most 1,000 bytes.
 	Reason string `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// Its first moment, of one that comes once; left out, now.
-	From *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`
+	BeginsAt *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=begins_at,json=beginsAt,proto3" json:"begins_at,omitempty"`
 	// The moment when it is over, of one that comes once.
-	To *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=to,proto3" json:"to,omitempty"`
-	// The stretch of every week, in the place of from and to.
+	EndsAt *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=ends_at,json=endsAt,proto3" json:"ends_at,omitempty"`
+	// The stretch of every week, in the place of begins_at and ends_at.
 	Weekly        *Weekly `protobuf:"bytes,5,opt,name=weekly,proto3" json:"weekly,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -420,16 +420,16 @@ func (x *Freeze) GetReason() string {
 	return ""
 }
 
-func (x *Freeze) GetFrom() *timestamppb.Timestamp {
+func (x *Freeze) GetBeginsAt() *timestamppb.Timestamp {
 	if x != nil {
-		return x.From
+		return x.BeginsAt
 	}
 	return nil
 }
 
-func (x *Freeze) GetTo() *timestamppb.Timestamp {
+func (x *Freeze) GetEndsAt() *timestamppb.Timestamp {
 	if x != nil {
-		return x.To
+		return x.EndsAt
 	}
 	return nil
 }
@@ -448,9 +448,9 @@ func (x *Freeze) GetWeekly() *Weekly {
 type Weekly struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When it begins, "fri 17:00".
-	From string `protobuf:"bytes,1,opt,name=from,proto3" json:"from,omitempty"`
+	Begins string `protobuf:"bytes,1,opt,name=begins,proto3" json:"begins,omitempty"`
 	// When it ends, "mon 08:00".
-	To string `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"`
+	Ends string `protobuf:"bytes,2,opt,name=ends,proto3" json:"ends,omitempty"`
 	// The zone, an IANA name such as "Asia/Shanghai"; empty means UTC.
 	Zone          string `protobuf:"bytes,3,opt,name=zone,proto3" json:"zone,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -487,16 +487,16 @@ func (*Weekly) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_scope_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *Weekly) GetFrom() string {
+func (x *Weekly) GetBegins() string {
 	if x != nil {
-		return x.From
+		return x.Begins
 	}
 	return ""
 }
 
-func (x *Weekly) GetTo() string {
+func (x *Weekly) GetEnds() string {
 	if x != nil {
-		return x.To
+		return x.Ends
 	}
 	return ""
 }
@@ -512,7 +512,7 @@ func (x *Weekly) GetZone() string {
 type Freezes struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// At most 32.
-	Freezes       []*Freeze `protobuf:"bytes,1,rep,name=freezes,proto3" json:"freezes,omitempty"`
+	Items         []*Freeze `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -547,9 +547,9 @@ func (*Freezes) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_scope_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *Freezes) GetFreezes() []*Freeze {
+func (x *Freezes) GetItems() []*Freeze {
 	if x != nil {
-		return x.Freezes
+		return x.Items
 	}
 	return nil
 }
@@ -593,19 +593,19 @@ const file_setpoint_v1_scope_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
 	"\n" +
 	"created_by\x18\v \x01(\tR\tcreatedBy\x12\x1a\n" +
-	"\brevision\x18\f \x01(\tR\brevision\"\xbd\x01\n" +
+	"\brevision\x18\f \x01(\tR\brevision\"\xcf\x01\n" +
 	"\x06Freeze\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
-	"\x06reason\x18\x02 \x01(\tR\x06reason\x12.\n" +
-	"\x04from\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x04from\x12*\n" +
-	"\x02to\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x02to\x12+\n" +
-	"\x06weekly\x18\x05 \x01(\v2\x13.setpoint.v1.WeeklyR\x06weekly\"@\n" +
-	"\x06Weekly\x12\x12\n" +
-	"\x04from\x18\x01 \x01(\tR\x04from\x12\x0e\n" +
-	"\x02to\x18\x02 \x01(\tR\x02to\x12\x12\n" +
-	"\x04zone\x18\x03 \x01(\tR\x04zone\"8\n" +
-	"\aFreezes\x12-\n" +
-	"\afreezes\x18\x01 \x03(\v2\x13.setpoint.v1.FreezeR\afreezesBM\n" +
+	"\x06reason\x18\x02 \x01(\tR\x06reason\x127\n" +
+	"\tbegins_at\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\bbeginsAt\x123\n" +
+	"\aends_at\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06endsAt\x12+\n" +
+	"\x06weekly\x18\x05 \x01(\v2\x13.setpoint.v1.WeeklyR\x06weekly\"H\n" +
+	"\x06Weekly\x12\x16\n" +
+	"\x06begins\x18\x01 \x01(\tR\x06begins\x12\x12\n" +
+	"\x04ends\x18\x02 \x01(\tR\x04ends\x12\x12\n" +
+	"\x04zone\x18\x03 \x01(\tR\x04zone\"4\n" +
+	"\aFreezes\x12)\n" +
+	"\x05items\x18\x01 \x03(\v2\x13.setpoint.v1.FreezeR\x05itemsBM\n" +
 	"\x0fdev.setpoint.v1P\x01Z8github.com/setpointhq/setpoint/api/setpointv1;setpointv1b\x06proto3"
 
 var (
@@ -635,10 +635,10 @@ var file_setpoint_v1_scope_proto_depIdxs = []int32{
 	6, // 1: setpoint.v1.App.created_at:type_name -> google.protobuf.Timestamp
 	3, // 2: setpoint.v1.Env.freezes:type_name -> setpoint.v1.Freeze
 	6, // 3: setpoint.v1.Env.created_at:type_name -> google.protobuf.Timestamp
-	6, // 4: setpoint.v1.Freeze.from:type_name -> google.protobuf.Timestamp
-	6, // 5: setpoint.v1.Freeze.to:type_name -> google.protobuf.Timestamp
+	6, // 4: setpoint.v1.Freeze.begins_at:type_name -> google.protobuf.Timestamp
+	6, // 5: setpoint.v1.Freeze.ends_at:type_name -> google.protobuf.Timestamp
 	4, // 6: setpoint.v1.Freeze.weekly:type_name -> setpoint.v1.Weekly
-	3, // 7: setpoint.v1.Freezes.freezes:type_name -> setpoint.v1.Freeze
+	3, // 7: setpoint.v1.Freezes.items:type_name -> setpoint.v1.Freeze
 	8, // [8:8] is the sub-list for method output_type
 	8, // [8:8] is the sub-list for method input_type
 	8, // [8:8] is the sub-list for extension type_name

@@ -619,7 +619,7 @@ func (*ImportTenantRequest_Data) isImportTenantRequest_Part() {}
 type ImportTenantStart struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The name that the tenant gets; empty means the one that it had.
-	As string `protobuf:"bytes,1,opt,name=as,proto3" json:"as,omitempty"`
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// Remove for good what a deleted tenant of the name has left, which is in the way
 	// otherwise.
 	Discard       bool `protobuf:"varint,2,opt,name=discard,proto3" json:"discard,omitempty"`
@@ -657,9 +657,9 @@ func (*ImportTenantStart) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_transfer_service_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *ImportTenantStart) GetAs() string {
+func (x *ImportTenantStart) GetName() string {
 	if x != nil {
-		return x.As
+		return x.Name
 	}
 	return ""
 }
@@ -897,9 +897,9 @@ const file_setpoint_v1_transfer_service_proto_rawDesc = "" +
 	"\x13ImportTenantRequest\x126\n" +
 	"\x05start\x18\x01 \x01(\v2\x1e.setpoint.v1.ImportTenantStartH\x00R\x05start\x12\x14\n" +
 	"\x04data\x18\x02 \x01(\fH\x00R\x04dataB\x06\n" +
-	"\x04part\"=\n" +
-	"\x11ImportTenantStart\x12\x0e\n" +
-	"\x02as\x18\x01 \x01(\tR\x02as\x12\x18\n" +
+	"\x04part\"A\n" +
+	"\x11ImportTenantStart\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\adiscard\x18\x02 \x01(\bR\adiscard\"\xec\x01\n" +
 	"\x14ImportTenantResponse\x12+\n" +
 	"\x06tenant\x18\x01 \x01(\v2\x13.setpoint.v1.TenantR\x06tenant\x12\"\n" +
