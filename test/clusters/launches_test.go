@@ -23,7 +23,7 @@ func TestStepsHappenOnceAcrossFailovers(t *testing.T) {
 	h, nodes := foundedBy(t, "n1", "n2", "n3")
 	n1 := nodes[0]
 	program.Envs(t, n1.root(), shopProd)
-	h.release(n1, client.ReleaseOptions{}, 1)
+	h.begins(nodes...)
 	crowd := make([]*pod, 20)
 	for i := range crowd {
 		crowd[i] = h.pod(fmt.Sprintf("pod-%02d", i), "", slices.Concat(nodes[i%3:], nodes[:i%3])...)
@@ -131,7 +131,7 @@ func TestFallBackAcrossNodes(t *testing.T) {
 	program.Envs(t, n1.root(), shopProd)
 	edge := h.joins("e1", n1, "--edge")
 	edge.ready()
-	h.release(n1, client.ReleaseOptions{}, 1)
+	h.begins(append(nodes, edge)...)
 	driver := h.driver(nodes...)
 	followers := slices.DeleteFunc(slices.Clone(nodes), func(n *node) bool { return n == driver })
 	refusing := []*node{edge, followers[0], followers[1]}
@@ -180,6 +180,15 @@ const shopProd = "acme/shop/prod"
 func (h *house) release(by *node, o client.ReleaseOptions, n int64) config.ChangeSet {
 	h.Helper()
 	return h.releaseText(by, o, fmt.Sprintf(`{"n": %d}`, n))
+}
+
+// begins publishes version 1 for everybody, and waits until all nodes know it.
+func (h *house) begins(nodes ...*node) {
+	h.Helper()
+	set := h.release(nodes[0], client.ReleaseOptions{}, 1)
+	for _, n := range nodes {
+		n.reads(shopProd+"/b.json", `{"n": 1}`, set.Revision)
+	}
 }
 
 func (h *house) releaseText(by *node, o client.ReleaseOptions, text string) config.ChangeSet {
