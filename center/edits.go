@@ -21,12 +21,11 @@ type edits struct {
 	snap     *view.Snapshot
 	by       string
 	now      time.Time
-	rollouts map[config.Path]*rolloutEdit
-	launches map[string]*launchEdit
-	order    []*rolloutEdit // as they were first touched
-	driven   []*launchEdit  // likewise
-	conds    []store.Cond   // of more than the rollouts and launches
-	ended    []string       // the launches that were put an end to, but for promoted ones
+	rollouts []*rolloutEdit               // as they were first touched
+	index    map[config.Path]*rolloutEdit // of rollouts; nil while they are few
+	launches []*launchEdit                // likewise
+	conds    []store.Cond                 // of more than the rollouts and launches
+	ended    []string                     // the launches that were put an end to, but for promoted ones
 }
 
 // rolloutEdit is a rollout as it is to be.
@@ -44,10 +43,7 @@ type launchEdit struct {
 }
 
 func (c *Center) edit(snap *view.Snapshot, by string, now time.Time) *edits {
-	return &edits{
-		center: c, snap: snap, by: by, now: now,
-		rollouts: map[config.Path]*rolloutEdit{}, launches: map[string]*launchEdit{},
-	}
+	return &edits{center: c, snap: snap, by: by, now: now}
 }
 
 // rollout returns that of a config, for changing it.
@@ -59,7 +55,7 @@ func (e *edits) rollout(path config.Path) *rolloutEdit {
 
 // look returns the rollout of a config as it is to be, so far.
 func (e *edits) look(path config.Path) *rolloutEdit {
-	if r := e.rollouts[path]; r != nil {
+	if r := e.touched(path); r != nil {
 		return r
 	}
 	r := &rolloutEdit{}
@@ -69,15 +65,42 @@ func (e *edits) look(path config.Path) *rolloutEdit {
 	r.next = r.seen.Rollout
 	r.next.Path = path
 	r.next.Candidates = slices.Clone(r.next.Candidates)
-	e.rollouts[path] = r
-	e.order = append(e.order, r)
+	e.rollouts = append(e.rollouts, r)
+	if e.index != nil {
+		e.index[path] = r
+	}
 	return r
+}
+
+// fewRollouts are found sooner by looking at each than in a map, and a publish
+// nearly always has but one.
+const fewRollouts = 8
+
+// touched returns the rollout of a config that was looked at before.
+func (e *edits) touched(path config.Path) *rolloutEdit {
+	if e.index != nil {
+		return e.index[path]
+	}
+	for _, r := range e.rollouts {
+		if r.next.Path == path {
+			return r
+		}
+	}
+	if len(e.rollouts) >= fewRollouts {
+		e.index = make(map[config.Path]*rolloutEdit, 2*fewRollouts)
+		for _, r := range e.rollouts {
+			e.index[r.next.Path] = r
+		}
+	}
+	return nil
 }
 
 // launch returns one that has not ended, for changing it; nil if there is none.
 func (e *edits) launch(tenant, id string) *launchEdit {
-	if l := e.launches[id]; l != nil {
-		return l
+	for _, l := range e.launches {
+		if l.next.ID == id {
+			return l
+		}
 	}
 	seen, ok := e.snap.Launch(tenant, id)
 	if !ok {
@@ -89,15 +112,12 @@ func (e *edits) launch(tenant, id string) *launchEdit {
 	return l
 }
 
-func (e *edits) add(l *launchEdit) {
-	e.launches[l.next.ID] = l
-	e.driven = append(e.driven, l)
-}
+func (e *edits) add(l *launchEdit) { e.launches = append(e.launches, l) }
 
 // into adds the conditions and writes of all edits to a transaction.
 func (e *edits) into(txn *store.Txn) {
 	txn.Conds = append(txn.Conds, e.conds...)
-	for _, r := range e.order {
+	for _, r := range e.rollouts {
 		if !r.changed {
 			continue
 		}
@@ -108,7 +128,7 @@ func (e *edits) into(txn *store.Txn) {
 		txn.Conds = append(txn.Conds, store.Cond{Key: key, Revision: r.seen.RolloutRevision})
 		txn.Writes = append(txn.Writes, store.Write{Key: key, Value: record.Encode(r.next)})
 	}
-	for _, l := range e.driven {
+	for _, l := range e.launches {
 		key := record.LaunchKey(l.next.Tenant, l.next.ID)
 		txn.Conds = append(txn.Conds, store.Cond{Key: key, Revision: l.seen})
 		txn.Writes = append(txn.Writes, store.Write{Key: key, Value: record.Encode(l.next)})

@@ -274,6 +274,9 @@ func (e *edits) warnings(l *launchEdit) []config.Problem {
 
 // detail is what the audit keeps of a publish beside its items.
 func (b *changeSetBuilder) detail() map[string]string {
+	if b.set.Launch == nil && len(b.edits.ended) == 0 && !b.publish.OverrideFreeze {
+		return nil
+	}
 	pairs := map[string]string{"ended": strings.Join(b.edits.ended, " "), "overridden_freeze": b.overridden()}
 	if b.set.Launch != nil {
 		pairs["launch"], pairs["strategy"] = b.set.Launch.ID, b.set.Launch.Strategy.String()
