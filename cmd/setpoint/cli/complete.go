@@ -18,6 +18,20 @@ const (
 	completionMost    = 500
 )
 
+// forCompletion connects, quietly and for as long as a shell waits. done gives
+// everything back.
+func (a *app) forCompletion(cmd *cobra.Command) (ctx context.Context, c *client.Client, done func(), err error) {
+	a.flags.quiet = true
+	if c, err = a.connect(); err != nil {
+		return nil, nil, nil, err
+	}
+	if ctx = cmd.Context(); ctx == nil {
+		ctx = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
+	return ctx, c, func() { cancel(); c.Close() }, nil
+}
+
 // completePaths offers the children of the path typed so far.
 func (a *app) completePaths(cmd *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
 	parentText := typed[:strings.LastIndexByte(typed, '/')+1]
@@ -25,18 +39,11 @@ func (a *app) completePaths(cmd *cobra.Command, _ []string, typed string) ([]str
 	if err != nil || parent.Level() == config.LevelConfig {
 		return nil, cobra.ShellCompDirectiveDefault // not a path here: perhaps a file
 	}
-	a.flags.quiet = true
-	c, err := a.connect()
+	ctx, c, done, err := a.forCompletion(cmd)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	defer c.Close()
-	ctx := cmd.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
-	defer cancel()
+	defer done()
 	var found []string
 	for name, err := range children(ctx, c, parent) {
 		if err != nil || len(found) == completionMost {

@@ -76,10 +76,8 @@ func timeAhead(flag, text string, now time.Time) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	for _, layout := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t, nil
-		}
+	if t, ok := date(text); ok {
+		return t, nil
 	}
 	d, err := lifetime(text)
 	if err != nil {

@@ -299,18 +299,11 @@ func (a *app) completeLaunches(cmd *cobra.Command, args []string, typed string) 
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	a.flags.quiet = true
-	c, err := a.connect()
+	ctx, c, done, err := a.forCompletion(cmd)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	defer c.Close()
-	ctx := cmd.Context()
-	if ctx == nil {
-		ctx = context.Background()
-	}
-	ctx, cancel := context.WithTimeout(ctx, completionTimeout)
-	defer cancel()
+	defer done()
 	found, _ := collect(c.Launches(ctx, client.LaunchFilter{Path: path}), completionMost) // better some than none
 	var ids []string
 	for i := range found {

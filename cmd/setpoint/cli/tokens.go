@@ -192,15 +192,23 @@ func lifetime(text string) (time.Duration, error) {
 	return d, nil
 }
 
+// date reads a date or a time of day, here where none says otherwise.
+func date(text string) (time.Time, bool) {
+	for _, layout := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
+		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
+			return t, true
+		}
+	}
+	return time.Time{}, false
+}
+
 // pointInTime reads "24h" as so long ago, a date, or RFC 3339; "" is none.
 func pointInTime(text string) (time.Time, error) {
 	if text == "" {
 		return time.Time{}, nil
 	}
-	for _, layout := range []string{time.RFC3339, time.DateTime, time.DateOnly} {
-		if t, err := time.ParseInLocation(layout, text, time.Local); err == nil {
-			return t, nil
-		}
+	if t, ok := date(text); ok {
+		return t, nil
 	}
 	d, err := lifetime(text)
 	if err != nil {
