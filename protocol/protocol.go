@@ -6,7 +6,9 @@ package protocol
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -52,6 +54,17 @@ type Host struct {
 	// Draining is closed when the server begins to shut down: streams should
 	// say good-bye and end, new ones be refused.
 	Draining <-chan struct{}
+	// TLS is how the HTTP port is secured, for protocols with a listener of their
+	// own; nil if it speaks plainly. It must not be changed: clone it.
+	TLS *tls.Config
+	// Listen binds an address; key is the setting that holds it. Where TLS is nil it
+	// refuses one that other machines reach, unless the settings allow it.
+	Listen func(ctx context.Context, key, addr string) (net.Listener, error)
+	// Ready reports whether the node should be given work; it is not while it
+	// starts. The HTTP port looks by itself.
+	Ready func() bool
+	// Fail reports that the protocol cannot go on, which ends the node.
+	Fail func(err error)
 	// HTTP registers a handler with the shared HTTP listener. The pattern is a
 	// path, "/openapi.json", or with a final slash everything below one,
 	// "/v1/". A pattern taken twice is a programming error and panics.

@@ -59,6 +59,11 @@ func openHTTP(ctx context.Context, s HTTPSettings, secure bool, log *slog.Logger
 		// What clients do wrong on the wire is their affair.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}
+	if !secure { // gRPC needs HTTP/2 behind a proxy that ends TLS, too
+		p.server.Protocols = new(http.Protocols)
+		p.server.Protocols.SetHTTP1(true)
+		p.server.Protocols.SetUnencryptedHTTP2(true)
+	}
 	return p, nil
 }
 

@@ -33,10 +33,16 @@ func (s TLSSettings) validate(addr string) error {
 	case s.KeyFile != "" && s.CertFile == "":
 		bad("cert_file", "is missing; key_file needs it")
 	}
-	if !s.Enabled && !s.PlainRemote && !Loopback(addr) {
-		bad("enabled", "is false, but http.addr %q can be reached from other machines, who could read passwords on the way; listen on 127.0.0.1, or set tls.plain_remote if a proxy in front ends TLS", addr)
+	return errors.Join(append(errs, s.guardPlain("http.addr", addr))...)
+}
+
+// guardPlain refuses an address, which the setting key holds, where others could
+// listen in.
+func (s TLSSettings) guardPlain(key, addr string) error {
+	if s.Enabled || s.PlainRemote || Loopback(addr) {
+		return nil
 	}
-	return errors.Join(errs...)
+	return config.Errorf(config.Invalid, "settings", "tls.enabled", "is false, but %s %q can be reached from other machines, who could read passwords on the way; listen on 127.0.0.1, or set tls.plain_remote if a proxy in front ends TLS", key, addr)
 }
 
 // openCertificate reads the configured certificate, or else the one that the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/setpointhq/setpoint/auth"
@@ -211,9 +212,11 @@ func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *for
 			}
 			return ""
 		},
+		TLS: n.http.server.TLSConfig, Listen: n.listen, Ready: n.health.isReady,
 	}
 	for _, chosen := range n.settings.Protocols.Chosen() {
 		host.Log = n.log.With("part", chosen.Name)
+		host.Fail = func(err error) { n.fail("protocol "+chosen.Name, err) }
 		p, err := chosen.Settings.Open(ctx, host)
 		if err != nil {
 			return err
@@ -223,6 +226,14 @@ func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *for
 	n.onClose("protocols", n.closeProtocols)
 	n.served = &mux
 	return nil
+}
+
+// listen binds an address for a protocol that has a port of its own.
+func (n *node) listen(ctx context.Context, key, addr string) (net.Listener, error) {
+	if err := n.settings.TLS.guardPlain(key, addr); err != nil {
+		return nil, err
+	}
+	return bind(ctx, key, addr)
 }
 
 // measure registers what is asked of the parts at each scrape.

@@ -1,9 +1,6 @@
 package rest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
-	"fmt"
 	"io"
 	"net/http"
 
@@ -33,7 +30,7 @@ func (a *api) readEnv(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	digest, size := fingerprint(snap.Releases)
+	digest, size := fragment.Fingerprint(snap.Releases)
 	h := w.Header()
 	if fresh.Strong {
 		a.markStale(h)
@@ -90,16 +87,6 @@ func (a *api) sendEnv(w http.ResponseWriter, r *http.Request, path config.Path, 
 	out.text("]}\n")
 	out.flush()
 	_ = finish() // a client that is gone needs no answer
-}
-
-// fingerprint is a digest over what is served, and its size in bytes.
-func fingerprint(releases []*config.Release) (digest string, size int64) {
-	sum := sha256.New()
-	for _, r := range releases {
-		fmt.Fprintf(sum, "%s %d %s %s\n", r.Path.Name, r.Version, r.Format, r.Digest)
-		size += r.Size
-	}
-	return hex.EncodeToString(sum.Sum(nil)), size
 }
 
 func describeReadEnv(registry huma.Registry, op *huma.Operation) {

@@ -44,16 +44,21 @@ func ParseProxies(key string, texts []string) (Proxies, error) {
 // Address returns the IP address of who asks: the connection's peer, or what a
 // trusted proxy says that its own peer is.
 func (p Proxies) Address(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	return p.AddressOf(r.RemoteAddr, r.Header["X-Forwarded-For"])
+}
+
+// AddressOf is Address for protocols that carry the header as something else.
+func (p Proxies) AddressOf(peer string, forwarded []string) string {
+	host, _, err := net.SplitHostPort(peer)
 	if err != nil {
-		host = r.RemoteAddr
+		host = peer
 	}
 	if len(p) == 0 || !p.trusted(host) {
 		return host
 	}
 	// Each proxy appends its peer. The last that is no proxy of ours is the
 	// client; whatever stands before it anybody could have written.
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	hops := strings.Split(strings.Join(forwarded, ","), ",")
 	for i := len(hops) - 1; i >= 0; i-- {
 		hop := strings.TrimSpace(hops[i])
 		addr, err := netip.ParseAddr(hop)
@@ -84,12 +89,18 @@ func (p Proxies) trusted(host string) bool {
 // Claim reads what a client says of itself, from headers or, before them, from
 // query parameters. The address is left empty.
 func Claim(q url.Values, h http.Header) (config.Client, error) {
-	c := config.Client{ID: either(q, "instance", h, "Setpoint-Instance"), Slot: either(q, "slot", h, "Setpoint-Slot")}
+	return ParseClaim(either(q, "instance", h, "Setpoint-Instance"), either(q, "labels", h, "Setpoint-Labels"), either(q, "slot", h, "Setpoint-Slot"))
+}
+
+// ParseClaim reads what a client says of itself in three texts; empty is not
+// said. The address is left empty.
+func ParseClaim(instance, labels, slot string) (config.Client, error) {
+	c := config.Client{ID: instance, Slot: slot}
 	if err := Check(c); err != nil {
 		return c, err
 	}
 	var err error
-	c.Labels, err = ParseLabels(either(q, "labels", h, "Setpoint-Labels"))
+	c.Labels, err = ParseLabels(labels)
 	return c, err
 }
 

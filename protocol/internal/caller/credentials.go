@@ -12,8 +12,13 @@ import (
 // Credentials reads the Authorization header. No header means no credentials,
 // which is for the chain of authenticators to refuse.
 func Credentials(h http.Header, address string) (auth.Credentials, error) {
+	return ParseCredentials(h["Authorization"], address)
+}
+
+// ParseCredentials is Credentials for protocols that carry the header as
+// something else: values is what the client sent, nil for nothing.
+func ParseCredentials(values []string, address string) (auth.Credentials, error) {
 	c := auth.Credentials{Address: address}
-	values := h["Authorization"]
 	if len(values) == 0 {
 		return c, nil
 	}

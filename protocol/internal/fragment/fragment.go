@@ -1,11 +1,14 @@
-// Package fragment holds releases as JSON objects, the form in which every
-// protocol that HTTP bears tells of them. What thousands are told about one
+// Package fragment holds releases as protocols tell of them: as JSON objects,
+// unless a protocol has a form of its own. What thousands are told about one
 // release is encoded once and shared by all of them.
 package fragment
 
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"time"
 
 	"github.com/maypok86/otter/v2"
@@ -16,8 +19,13 @@ import (
 
 // Cache holds encoded releases. It is safe for concurrent use.
 type Cache struct {
-	cache *otter.Cache[key, []byte]
+	cache  *otter.Cache[key, []byte]
+	encode Encoder
 }
+
+// Encoder writes down what a fragment of the sort tells of a release. load has
+// its content.
+type Encoder func(ctx context.Context, r *config.Release, sort Sort, load Loader) ([]byte, error)
 
 // Sort says what a fragment tells of its release.
 type Sort uint8
@@ -38,8 +46,11 @@ type key struct {
 	sort      Sort
 }
 
-// NewCache makes a cache of so many bytes.
-func NewCache(memory int64) (*Cache, error) {
+// NewCache makes a cache of so many bytes for fragments in JSON.
+func NewCache(memory int64) (*Cache, error) { return NewCacheOf(memory, encode) }
+
+// NewCacheOf makes a cache of so many bytes for fragments in another form.
+func NewCacheOf(memory int64, encode Encoder) (*Cache, error) {
 	cache, err := otter.New(&otter.Options[key, []byte]{
 		MaximumWeight: uint64(memory),
 		Weigher:       func(_ key, v []byte) uint32 { return uint32(len(v) + 256) },
@@ -47,7 +58,7 @@ func NewCache(memory int64) (*Cache, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cache{cache: cache}, nil
+	return &Cache{cache: cache, encode: encode}, nil
 }
 
 // Loader fetches a release's content.
@@ -63,7 +74,7 @@ func (c *Cache) Get(ctx context.Context, release *config.Release, sort Sort, loa
 	// stop it.
 	return c.cache.Get(context.WithoutCancel(ctx), k, otter.LoaderFunc[key, []byte](
 		func(ctx context.Context, _ key) ([]byte, error) {
-			return encode(ctx, release, sort, load)
+			return c.encode(ctx, release, sort, load)
 		}))
 }
 
@@ -111,4 +122,15 @@ func AppendDeleted(b []byte, path config.Path) []byte {
 	b = append(b, `{"path":"`...)
 	b = append(b, path.String()...) // a valid path needs no escapes
 	return append(b, `","deleted":true}`...)
+}
+
+// Fingerprint is a digest over what a client is served of an env, in the order
+// of names, and its size in bytes.
+func Fingerprint(releases []*config.Release) (digest string, size int64) {
+	sum := sha256.New()
+	for _, r := range releases {
+		fmt.Fprintf(sum, "%s %d %s %s\n", r.Path.Name, r.Version, r.Format, r.Digest)
+		size += r.Size
+	}
+	return hex.EncodeToString(sum.Sum(nil)), size
 }
