@@ -204,6 +204,8 @@ const (
 	PartEnvConditions Part = "conditional reads of envs"
 	// PartFreshness is MinRevision and Strong of reads.
 	PartFreshness Part = "freshness"
+	// PartClaims is that a client that says too much of itself is refused.
+	PartClaims Part = "limits of claims"
 	// PartPresence is that a watch is open all the time, so that listings of
 	// instances show it as connected.
 	PartPresence Part = "presence"
@@ -227,7 +229,7 @@ var interfaceKinds = map[Part]func(Client) bool{
 
 // abilityKinds are the parts that are within the part named.
 var abilityKinds = map[Part]Part{
-	PartConditions: PartReads, PartEnvConditions: PartReads, PartFreshness: PartReads,
+	PartConditions: PartReads, PartEnvConditions: PartReads, PartFreshness: PartReads, PartClaims: PartReads,
 	PartPresence: PartWatches, PartWatchContent: PartWatches,
 }
 

@@ -74,7 +74,7 @@ func errorsInside(s *stage) {
 	s.publish("a.json", "1")
 	defer s.node.store.breakDown(config.Errorf(config.Internal, "store.range", "", "the password of the engine is xyzzy"))()
 	_, err := app.Get(s.ctx, Read{Path: s.prod.Join("a.json"), Freshness: center.Freshness{Strong: true}})
-	if e := s.refused("a defect", config.Internal, err); s.proto.Driver != nil && strings.Contains(e.Error(), "xyzzy") {
+	if e := s.refused("a defect", config.Internal, err); strings.Contains(e.Error(), "xyzzy") {
 		s.Errorf("the client is told the cause: %v", e)
 	}
 }

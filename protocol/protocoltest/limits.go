@@ -14,7 +14,7 @@ func limitScenarios() []scenario {
 		{"more than any request may hold", []Part{PartReleases}, limitOfRequests},
 		{"more configs than an env may have", []Part{PartConfigs}, limitOfConfigs},
 		{"drafts too large", []Part{PartDrafts}, limitOfDrafts},
-		{"a client that says too much of itself", []Part{PartReads}, limitOfClients},
+		{"a client that says too much of itself", []Part{PartReads, PartClaims}, limitOfClients},
 	}
 }
 
@@ -51,8 +51,8 @@ func limitsOfPublishes(s *stage) {
 // limitOfRequests sends more than a protocol reads before it asks the center.
 func limitOfRequests(s *stage) {
 	a := s.admin()
-	_, err := a.Publish(s.ctx, s.items("a.txt", strings.Repeat("x", 32<<20)))
-	s.refused("a request of 32 MiB", config.TooLarge, err)
+	_, err := a.Publish(s.ctx, s.items("a.txt", strings.Repeat("x", 12<<20)))
+	s.refused("a request of 12 MiB", config.TooLarge, err)
 	_, err = a.Publish(s.ctx, s.items("a.txt", "x"))
 	s.ok(err)
 }
@@ -96,9 +96,6 @@ func limitOfClients(s *stage) {
 		"a long label":    {ID: "a", Labels: map[string]string{"l": strings.Repeat("x", 257)}},
 		"a long slot":     {ID: "a", Slot: strings.Repeat("x", 257)},
 	} {
-		if s.proto.Driver == nil {
-			continue // it is protocols that take clients at their word
-		}
 		app, _ := s.application(client)
 		_, err := app.Get(s.ctx, Read{Path: s.prod.Join("a.json")})
 		s.refused(what, config.Invalid, err)

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -39,7 +41,7 @@ const (
 	limitChangeSet     = 8
 	limitChangeSetSize = 4 << 20
 	limitComment       = 200
-	limitWait          = 250 * time.Millisecond // for a revision
+	limitWait          = 500 * time.Millisecond // for a revision
 )
 
 // Node is a whole node: the real center and view on the memory store, with users
@@ -147,22 +149,16 @@ func limits() center.Limits {
 	return l
 }
 
-// serve opens the protocol.
+// serve opens the protocol on a listener that is there already, since protocols
+// with listeners of their own are secured as it is.
 func (n *Node) serve(tb testing.TB, driver protocol.Driver) {
 	tb.Helper()
 	var mux protocol.Mux
-	var err error
-	n.Opened, err = driver.Open(tb.Context(), protocol.Host{
-		Center: n.Center, Auth: n.chain, Log: slog.New(slog.DiscardHandler), Observer: protocol.NoObserver{}, Version: "test",
-		MediaType: func(format string) string {
-			return map[string]string{"json": "application/json", "yaml": "application/yaml", "text": "text/plain"}[format]
-		},
-		Draining: n.draining, HTTP: mux.Handle,
-	})
-	if err != nil {
-		tb.Fatalf("open the protocol: %v", err)
-	}
-	listener := httptest.NewUnstartedServer(&mux)
+	opened := make(chan struct{})
+	listener := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-opened
+		mux.ServeHTTP(w, r)
+	}))
 	listener.EnableHTTP2 = true
 	listener.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
 	listener.StartTLS()
@@ -174,6 +170,24 @@ func (n *Node) serve(tb testing.TB, driver protocol.Driver) {
 	roots.AddCert(listener.Certificate())
 	n.URL, n.Certificate = listener.URL, listener.Certificate()
 	n.TLS = &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
+
+	var err error
+	n.Opened, err = driver.Open(tb.Context(), protocol.Host{
+		Center: n.Center, Auth: n.chain, Log: slog.New(slog.DiscardHandler), Observer: protocol.NoObserver{}, Version: "test",
+		MediaType: func(format string) string {
+			return map[string]string{"json": "application/json", "yaml": "application/yaml", "text": "text/plain"}[format]
+		},
+		Draining: n.draining, HTTP: mux.Handle, TLS: listener.TLS,
+		Listen: func(ctx context.Context, _, addr string) (net.Listener, error) {
+			return (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+		},
+		Ready: func() bool { return true },
+		Fail:  func(err error) { tb.Errorf("the protocol cannot go on: %v", err) },
+	})
+	close(opened)
+	if err != nil {
+		tb.Fatalf("open the protocol: %v", err)
+	}
 }
 
 // user makes a service user with the grants, and returns it with its token's id.
@@ -240,15 +254,15 @@ func (s *brittle) hold() (release func()) {
 	})
 }
 
-func (s *brittle) state() (failure error, held chan struct{}) {
+func (s *brittle) state() (held chan struct{}, failure error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.failure, s.held
+	return s.held, s.failure
 }
 
 // Range implements store.Store.
 func (s *brittle) Range(ctx context.Context, q store.Query) (store.Page, error) {
-	if failure, _ := s.state(); failure != nil {
+	if _, failure := s.state(); failure != nil {
 		return store.Page{}, failure
 	}
 	return s.Store.Range(ctx, q)
@@ -256,7 +270,7 @@ func (s *brittle) Range(ctx context.Context, q store.Query) (store.Page, error) 
 
 // Commit implements store.Store.
 func (s *brittle) Commit(ctx context.Context, txn store.Txn) (int64, error) {
-	if failure, _ := s.state(); failure != nil {
+	if _, failure := s.state(); failure != nil {
 		return 0, failure
 	}
 	return s.Store.Commit(ctx, txn)
@@ -266,7 +280,7 @@ func (s *brittle) Commit(ctx context.Context, txn store.Txn) (int64, error) {
 func (s *brittle) Watch(ctx context.Context, prefix string, after int64) iter.Seq2[store.Batch, error] {
 	return func(yield func(store.Batch, error) bool) {
 		for batch, err := range s.Store.Watch(ctx, prefix, after) {
-			if _, held := s.state(); held != nil {
+			if held, _ := s.state(); held != nil {
 				select {
 				case <-held:
 				case <-ctx.Done():

@@ -32,6 +32,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
@@ -52,6 +53,9 @@ type Protocol struct {
 	Native func(err *config.Error) (wire string, back error)
 	// Lacks are the parts that the protocol does not offer, and why not.
 	Lacks map[Part]string
+
+	// patience is how long a scenario may take; 0 is long enough for any protocol.
+	patience time.Duration
 }
 
 // lacks says why a part is not there: it is lacking itself, or what it is in.
@@ -104,20 +108,21 @@ func Run(t *testing.T, p Protocol) {
 	t.Run("declaration", func(t *testing.T) { declaration(t, p) })
 	t.Run("every kind of error has a native form", func(t *testing.T) { nativeForms(t, p) })
 	for _, g := range groups() {
-		t.Run(g.name, func(t *testing.T) {
-			var node *Node
-			for _, s := range g.scenarios {
-				t.Run(s.name, func(outer *testing.T) {
-					if part, why := s.lacking(&p); part != "" {
-						outer.Skipf("%s does not offer %s: %s", p.Name, part, why)
-					}
-					if node == nil { // it lives as long as the group
-						node = Start(t, p.Driver)
-					}
-					s.run(newStage(outer, p, node))
-				})
-			}
-		})
+		t.Run(g.name, func(t *testing.T) { g.play(t, p) })
+	}
+}
+
+func (g *group) play(t *testing.T, p Protocol) {
+	var node *Node
+	for _, s := range g.scenarios {
+		if part, why := s.lacking(&p); part != "" {
+			t.Run(s.name, func(t *testing.T) { t.Skipf("%s does not offer %s: %s", p.Name, part, why) })
+			continue
+		}
+		if node == nil {
+			node = Start(t, p.Driver)
+		}
+		t.Run(s.name, func(t *testing.T) { s.run(newStage(t, p, node)) })
 	}
 }
 

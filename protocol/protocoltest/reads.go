@@ -106,58 +106,62 @@ func readEnvNotModified(s *stage) {
 
 // readWhole reads while change sets are published one after the other.
 func readWhole(s *stage) {
+	const sets, reads = 150, 50
 	app, _ := s.application(config.Client{})
-	const sets, reads = 50, 50
 	names := []string{"a.json", "b.json", "c.json", "d.json"}
-	publish := func(n int) {
+	publish := func(n int) error {
 		var pairs []string
 		for _, name := range names {
 			pairs = append(pairs, name, strconv.Itoa(n))
 		}
-		if _, err := s.arrange.Publish(s.ctx, s.items(pairs...)); err != nil {
-			s.Errorf("publish: %v", err)
-		}
+		_, err := s.arrange.Publish(s.ctx, s.items(pairs...))
+		return err
 	}
-	publish(0)
-	stop := make(chan struct{})
-	var publishing sync.WaitGroup
-	publishing.Go(func() {
-		for n := 1; ; n++ {
-			publish(n)
-			select {
-			case <-stop:
-				if n >= sets {
-					return
-				}
-			case <-s.ctx.Done():
-				return
-			default:
-			}
+	s.ok(publish(0))
+	published := make(chan error, 1) // room, so that nobody waits if the reads fail
+	go func() {
+		var err error
+		for n := 1; n <= sets && err == nil; n++ {
+			err = publish(n)
 		}
-	})
-	defer publishing.Wait()
-	defer close(stop)
-	last := int64(0)
-	for range reads {
+		published <- err
+	}()
+	last, over := int64(0), false
+	for n := 0; n < reads || !over; n++ {
 		snapshot, err := app.Snapshot(s.ctx, Read{Path: s.prod})
-		if err != nil {
-			s.Errorf("read: %v", err)
-			return
+		s.ok(err)
+		if last = s.whole(snapshot, len(names), last); last == 0 {
+			break
 		}
-		if len(snapshot.Configs) != len(names) {
-			s.Errorf("want %d configs, got %d", len(names), len(snapshot.Configs))
-			return
+		select {
+		case err := <-published:
+			s.ok(err)
+			over = true
+		default:
 		}
-		for _, c := range snapshot.Configs {
-			first := snapshot.Configs[0]
-			if c.Version != first.Version || string(c.Content) != string(first.Content) || c.Version < last {
-				s.Errorf("half of a change set: %s has version %d of content %s, %s version %d of %s; before it was %d",
-					first.Path, first.Version, first.Content, c.Path, c.Version, c.Content, last)
-				return
-			}
-		}
-		last = snapshot.Configs[0].Version
 	}
+	if !over {
+		s.ok(<-published)
+	}
+}
+
+// whole returns the version of all configs of a snapshot, or fails and returns 0
+// if they are not all of one change set, or of one before the last.
+func (s *stage) whole(snapshot Snapshot, configs int, last int64) int64 {
+	s.Helper()
+	if len(snapshot.Configs) != configs {
+		s.Errorf("want %d configs, got %d", configs, len(snapshot.Configs))
+		return 0
+	}
+	first := snapshot.Configs[0]
+	for _, c := range snapshot.Configs {
+		if c.Version != first.Version || string(c.Content) != string(first.Content) || c.Version < last {
+			s.Errorf("half of a change set: %s has version %d of content %s, %s version %d of %s; before it was %d",
+				first.Path, first.Version, first.Content, c.Path, c.Version, c.Content, last)
+			return 0
+		}
+	}
+	return first.Version
 }
 
 // readFresh reads from a node that has not heard of the newest yet.
@@ -171,15 +175,15 @@ func readFresh(s *stage) {
 	old, err := app.Get(s.ctx, Read{Path: path})
 	s.ok(err)
 	s.want("what a node serves that is behind", "1", string(old.Content))
-	for _, r := range []Read{
-		{Path: path, Freshness: center.Freshness{MinRevision: set.Revision}},
-		{Path: path, Freshness: center.Freshness{Strong: true}},
-	} {
-		_, err = app.Get(s.ctx, r)
+	late := make([]error, 4)
+	var waiting sync.WaitGroup // for as long as a node waits for a revision
+	for i, fresh := range []center.Freshness{{MinRevision: set.Revision}, {Strong: true}} {
+		waiting.Go(func() { _, late[2*i] = app.Get(s.ctx, Read{Path: path, Freshness: fresh}) })
+		waiting.Go(func() { _, late[2*i+1] = app.Snapshot(s.ctx, Read{Path: s.prod, Freshness: fresh}) })
+	}
+	waiting.Wait()
+	for _, err := range late {
 		s.refused("a fresh read of a node that does not catch up", config.Timeout, err)
-		r.Path = s.prod
-		_, err = app.Snapshot(s.ctx, r)
-		s.refused("a fresh read of an env", config.Timeout, err)
 	}
 	release()
 	for _, fresh := range []center.Freshness{{MinRevision: set.Revision}, {Strong: true}, {MinRevision: set.Revision, Strong: true}} {

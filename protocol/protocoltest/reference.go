@@ -19,6 +19,7 @@ func Reference() Protocol {
 		Name:    "reference",
 		Connect: func(_ testing.TB, n *Node, as Caller) Client { return newReference(n, as) },
 		Native:  func(err *config.Error) (string, error) { return err.Kind.String(), err },
+		Lacks:   map[Part]string{PartClaims: "protocols bound what they read; the center takes clients at their word"},
 	}
 }
 
@@ -52,7 +53,18 @@ func ask[Q, A any](ctx context.Context, r *reference, method func(*center.Center
 		var none A
 		return none, err
 	}
-	return method(r.node.Center, ctx, q)
+	answer, err := method(r.node.Center, ctx, q)
+	return answer, concealed(err)
+}
+
+// concealed keeps the cause of a defect from the client.
+func concealed(err error) error {
+	if err == nil || config.KindOf(err) != config.Internal {
+		return err
+	}
+	e := *config.AsError(err)
+	e.Err = nil
+	return &e
 }
 
 // ask2 is ask for a method that takes two.

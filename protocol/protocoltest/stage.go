@@ -67,7 +67,7 @@ type stage struct {
 
 func newStage(tb testing.TB, p Protocol, n *Node) *stage {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(tb.Context(), patience)
+	ctx, cancel := context.WithTimeout(tb.Context(), orElse(p.patience, patience))
 	tb.Cleanup(cancel)
 	s := &stage{TB: tb, ctx: ctx, node: n, proto: p}
 	s.arrange = newActor(newReference(n, n.admin))
@@ -202,6 +202,13 @@ func renamed(err error, from, to string) error {
 	e.Path = strings.ReplaceAll(e.Path, from, to)
 	e.Err = errorText(strings.ReplaceAll(e.Detail(), from, to))
 	return &e
+}
+
+func orElse(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
 }
 
 func ptr[T any](v T) *T { return &v }

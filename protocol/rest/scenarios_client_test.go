@@ -308,7 +308,7 @@ func (c *caller) PromoteLaunch(ctx context.Context, a center.LaunchAct) (config.
 
 func (c *caller) Preview(ctx context.Context, r center.PreviewRequest) (config.Preview, error) {
 	p := client.PreviewLaunch{Items: r.Paths, BeginsAt: r.BeginsAt, OnRunning: string(r.OnRunning), Most: r.Limit}
-	if l := r.ReleaseOptions.Launch; l != nil {
+	if l := r.Launch; l != nil {
 		p.Strategy, p.Gate, p.ExpiresAfter = &l.Strategy, l.Gate, l.ExpiresAfter
 	}
 	if ch := r.Change; ch != nil {

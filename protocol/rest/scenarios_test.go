@@ -20,6 +20,7 @@ import (
 
 // TestScenarios runs the suite over REST, with Server-Sent Events for watches.
 func TestScenarios(t *testing.T) {
+	t.Parallel() // it waits now and then
 	protocoltest.Run(t, protocoltest.Protocol{
 		Name: rest.Name, Driver: scenarioDriver, Native: native(t),
 		Connect: func(tb testing.TB, n *protocoltest.Node, as protocoltest.Caller) protocoltest.Client {
@@ -30,6 +31,7 @@ func TestScenarios(t *testing.T) {
 
 // TestScenariosOfPolls runs the suite over long polls.
 func TestScenariosOfPolls(t *testing.T) {
+	t.Parallel() // it waits now and then
 	const elsewhere = "TestScenarios has the same calls"
 	protocoltest.Run(t, protocoltest.Protocol{
 		Name: rest.Name, Driver: scenarioDriver, Native: native(t),

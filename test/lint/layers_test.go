@@ -71,6 +71,10 @@ var layers = []struct {
 		"store", "format", "format/diff", "validate", "seal", "auth", "audit", "cache",
 	}},
 	{folder: "protocol", allows: []string{"config", "plugin", "format", "auth", "audit", "center", "api", "api/gen", library}},
+	{folder: "protocol/protocoltest", allows: []string{
+		"config", "plugin", "store", "store/memory", "format", "format/yaml", "auth", "auth/basic", "cache", "cache/memory",
+		"internal/view", "center", "protocol", library,
+	}},
 	{folder: "protocol/grpc", allows: []string{
 		"config", "plugin", "format", "auth", "audit", "center", "protocol", "api", "api/gen", library,
 	}},
