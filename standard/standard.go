@@ -41,5 +41,6 @@ func Drivers() *server.Drivers {
 	d.Formats.Add("text", func() format.Format { return text.New() })
 
 	d.Protocols.Add(rest.Name, func() protocol.Driver { return new(rest.Settings) })
+	addWebSocket(d)
 	return d
 }

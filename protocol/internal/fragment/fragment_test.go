@@ -2,6 +2,7 @@ package fragment
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"testing"
@@ -35,5 +36,18 @@ func TestFragmentsAreShared(t *testing.T) {
 	}
 	if _, err := f.Get(t.Context(), r, ReleaseContent, load); err != nil {
 		t.Errorf("want an error not to be remembered, got %v", err)
+	}
+}
+
+func TestContentThatIsNoText(t *testing.T) {
+	for content, want := range map[string]string{
+		"a: é\n":   `{"content":"a: é\n"}`,
+		"":         `{"content":""}`,
+		"\xff\x00": `{"content_base64":"/wA="}`,
+	} {
+		got, err := json.Marshal(ContentOf([]byte(content)))
+		if err != nil || string(got) != want {
+			t.Errorf("%q: want %s, got %s %v", content, want, got, err)
+		}
 	}
 }

@@ -1,0 +1,7 @@
+//go:build no_ws
+
+package standard
+
+import "github.com/setpointhq/setpoint/server"
+
+func addWebSocket(*server.Drivers) {}
