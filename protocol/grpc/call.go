@@ -1,0 +1,165 @@
+package grpc
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	rpc "google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/peer"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/protocol/internal/caller"
+)
+
+// ok is the code of calls that succeeded, in measurements.
+const ok = "ok"
+
+// call is one call under way: its stream, with the caller in the context.
+type call struct {
+	rpc.ServerStream
+	api   *api
+	ctx   context.Context
+	op    string
+	began time.Time
+	noted bool // in the measurements
+}
+
+// operation is what measurements and logs call a call: "DataService.ReadConfig".
+func operation(service, method string) string {
+	return service[strings.LastIndexByte(service, '.')+1:] + "." + method
+}
+
+// Context implements rpc.ServerStream.
+func (c *call) Context() context.Context { return c.ctx }
+
+// RecvMsg implements rpc.ServerStream. A message that is none of its type is the
+// caller's mistake; the library would call it an internal error.
+func (c *call) RecvMsg(m any) error {
+	message, known := m.(proto.Message)
+	if !known {
+		return c.ServerStream.RecvMsg(m)
+	}
+	defer wantMore(c.ctx)()
+	in := incoming{message: message}
+	if err := c.ServerStream.RecvMsg(&in); err != nil {
+		return err
+	}
+	if in.err != nil {
+		return malformed("", "the message is no "+string(message.ProtoReflect().Descriptor().FullName())+" in the binary form of protocol buffers")
+	}
+	return nil
+}
+
+// call serves one call: it finds out who is calling, and turns what do returns
+// into the status. No message was read before.
+func (a *api) call(stream rpc.ServerStream, op string, do func(*call) error) error {
+	ctx := stream.Context()
+	id := protocol.RequestIDFrom(metadata.ValueFromIncomingContext(ctx, "x-request-id"))
+	request := auth.Request{ID: id[0], Address: a.addressOf(ctx), Agent: value(ctx, "user-agent")}
+	c := &call{ServerStream: stream, api: a, ctx: auth.WithRequest(ctx, request), op: "-", began: time.Now()}
+	// It fails only if the headers are sent already, which they are not.
+	_ = stream.SetHeader(metadata.MD{"x-request-id": id})
+	err := a.guarded(c.ctx, func() error {
+		if err := a.admit(c, op); err != nil {
+			return err
+		}
+		c.op = op
+		return do(c)
+	})
+	if err == nil {
+		c.note(ok)
+		return nil
+	}
+	c.note(kindOf(err).String())
+	return a.fail(c.ctx, op, request.ID, err)
+}
+
+var errPanic = errors.New("a defect: the call panicked")
+
+// guarded does something and takes a panic for a defect in that alone.
+func (a *api) guarded(ctx context.Context, do func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			a.log.ErrorContext(ctx, "call panicked", "request_id", auth.RequestFrom(ctx).ID,
+				"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			err = &config.Error{Kind: config.Internal, Err: errPanic}
+		}
+	}()
+	return do()
+}
+
+// note has the call measured, once.
+func (c *call) note(code string) {
+	if !c.noted {
+		c.noted = true
+		c.api.observer.ObserveRequest(Name, c.op, code, time.Since(c.began))
+	}
+}
+
+// public is the one call that needs no identity.
+const public = "IdentityService.Login"
+
+// admit lets a call in whose sender is known. Nothing is looked up before.
+func (a *api) admit(c *call, op string) error {
+	if !a.started.Load() {
+		if !a.ready() {
+			return config.Errorf(config.Unavailable, "", "", "the node is starting; try again in a moment")
+		}
+		a.started.Store(true)
+	}
+	if op == public {
+		return nil
+	}
+	identity, err := a.identify(c.ctx)
+	if err != nil {
+		return err
+	}
+	c.ctx = auth.WithIdentity(c.ctx, identity)
+	return nil
+}
+
+// identify proves who is calling.
+func (a *api) identify(ctx context.Context) (auth.Identity, error) {
+	given, err := caller.ParseCredentials(metadata.ValueFromIncomingContext(ctx, "authorization"), auth.RequestFrom(ctx).Address)
+	if err != nil {
+		return auth.Identity{}, err
+	}
+	identity, err := a.auth.Authenticate(ctx, given)
+	if err != nil {
+		a.noteFailure(ctx, given.Username, err)
+	}
+	return identity, err
+}
+
+// noteFailure has it recorded that someone claimed to be who it could not prove
+// to be.
+func (a *api) noteFailure(ctx context.Context, name string, err error) {
+	if kind := config.KindOf(err); name != "" && (kind == config.Unauthenticated || kind == config.Throttled) {
+		a.center.LoginFailed(ctx, name)
+	}
+}
+
+// addressOf returns the IP address of who calls.
+func (a *api) addressOf(ctx context.Context) string {
+	from := ""
+	if p, found := peer.FromContext(ctx); found && p.Addr != nil {
+		from = p.Addr.String()
+	}
+	return a.proxies.AddressOf(from, metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
+}
+
+// value returns the first value of a key of the metadata, "" if there is none.
+func value(ctx context.Context, key string) string {
+	if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
