@@ -218,6 +218,9 @@ func (c *client) read() (m incoming, text []byte, err error) {
 			return m, nil, err
 		}
 	}
+	if err := description().checkMessage(text); err != nil {
+		c.t.Errorf("%s: %v", text, err)
+	}
 	return m, text, json.Unmarshal(text, &m)
 }
 

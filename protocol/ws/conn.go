@@ -13,17 +13,17 @@ import (
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
 )
 
-// conn is one connection. A goroutine reads it and answers what the client asks,
-// one after the other: who does not take the answers in is not read from. What
-// comes of itself, changes and pings, the crew sends. What the client has not
-// taken in yet is nowhere: its watches know its position.
+// conn is one connection. A goroutine reads it, and waits while what the client asks
+// is answered: who does not take the answers in is not read from. What comes of
+// itself, changes and pings, the crew sends. What the client has not taken in yet is
+// nowhere: its watches know its position.
 type conn struct {
 	gateway   *gateway
 	sock      socket
 	request   auth.Request
 	deflaters *deflaters // nil: nothing is compressed
 
-	// What follows up to given belongs to the goroutine that reads.
+	// These three belong to whoever answers, one message after the other.
 	client   config.Client
 	greeted  bool        // the first message was read
 	patience *time.Timer // until the client has said who it is
@@ -110,17 +110,21 @@ func (c *conn) beat() {
 	c.put(pingFrame())
 }
 
-// run serves the connection until it ends.
-func (c *conn) run(sock *wire) {
-	g := c.gateway
-	defer g.leave()
-	defer c.cleanUp()
-	g.wheel.add(c)
-	defer g.wheel.remove(c)
-	if g.isEnding() {
+// begin puts the connection on the wheel and welcomes the client, if it is known.
+func (c *conn) begin() {
+	c.gateway.wheel.add(c)
+	if c.gateway.isEnding() {
 		c.kick(tellBye)
 	}
 	c.open()
+}
+
+// run reads the connection until it ends. Its stack lasts as long as the connection,
+// and is kept small by doing nothing else on it.
+func (c *conn) run(sock *wire) {
+	defer c.gateway.leave()
+	defer c.cleanUp()
+	defer c.gateway.wheel.remove(c)
 	sock.read(c)
 }
 
@@ -157,13 +161,37 @@ func (c *conn) cleanUp() {
 	c.subs = nil
 }
 
+// question is something that a client asks, while it is answered.
+type question struct {
+	answer func()
+	done   chan struct{}
+}
+
+func (q *question) work() {
+	defer close(q.done)
+	q.answer()
+}
+
+// ask has an answer given by those who answer, and waits for it.
+func (c *conn) ask(answer func()) {
+	q := &question{answer: answer, done: make(chan struct{})}
+	c.gateway.answering.add(q)
+	<-q.done
+}
+
 // received implements receiver.
 func (c *conn) received(text bool, data []byte) {
 	c.heard.Store(c.gateway.wheel.turn.Load())
-	if !text {
-		c.end(unsupported, "messages are text")
-		return
-	}
+	c.ask(func() {
+		if !text {
+			c.end(unsupported, "messages are text")
+			return
+		}
+		c.answer(data)
+	})
+}
+
+func (c *conn) answer(data []byte) {
 	defer c.recovered()
 	if c.isOver() {
 		return
@@ -187,11 +215,11 @@ func (c *conn) received(text bool, data []byte) {
 // pinged implements receiver.
 func (c *conn) pinged(payload []byte) {
 	c.heard.Store(c.gateway.wheel.turn.Load())
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.over {
+	c.ask(func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		c.put(append(appendHeader(nil, final|opPong, len(payload)), payload...))
-	}
+	})
 }
 
 // ponged implements receiver.
@@ -275,5 +303,6 @@ type errorMessage struct {
 
 var (
 	_ job      = (*conn)(nil)
+	_ job      = (*question)(nil)
 	_ receiver = (*conn)(nil)
 )

@@ -57,7 +57,7 @@ func (c *conn) handle(m message) error {
 // proved finds out anew who is asking: what was revoked since the client connected
 // is of no use from then on. Mostly it is remembered.
 func (c *conn) proved() (context.Context, error) {
-	if c.identity.Anonymous() { // only this goroutine writes it
+	if c.identity.Anonymous() { // nobody else writes it
 		return nil, config.Errorf(config.Unauthenticated, "connect", "", "begin with a hello that has a token in it, or send credentials when you connect")
 	}
 	ctx := c.context()

@@ -34,7 +34,7 @@ func (c *conn) subscribe(ctx context.Context, m *subscribe) error {
 	if n := len(m.Paths); n == 0 || n > settings.MaxPatterns {
 		return problem.Malformed("message.paths", "name 1 to "+strconv.Itoa(settings.MaxPatterns)+" paths to watch")
 	}
-	switch { // only this goroutine adds any
+	switch { // nobody else adds any
 	case c.find(m.ID) >= 0:
 		return config.Errorf(config.Exists, op, "", "there is a subscription with this id already; unsubscribe, or choose another")
 	case c.count() >= settings.MaxSubscriptions:

@@ -93,6 +93,7 @@ func (g *gateway) connect(w http.ResponseWriter, r *http.Request, request auth.R
 		c.deflaters = &g.deflaters
 	}
 	c.sock = sock
+	c.begin()
 	// A goroutine of its own, with a stack of its own size: this one has grown in the
 	// handshake, and keeps the request.
 	go c.run(sock)

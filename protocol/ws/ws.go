@@ -42,7 +42,8 @@ type gateway struct {
 	frames    *frames
 	buffers   chunkBuffers
 	deflaters deflaters
-	crew      *crew
+	crew      *crew // sends
+	answering *crew // answers what clients ask
 	wheel     *wheel
 
 	// life is that of the protocol, and so of what connections ask for: they
@@ -82,7 +83,8 @@ func newGateway(s Settings, host protocol.Host) (*gateway, error) {
 		version: host.Version, draining: host.Draining, proxies: proxies,
 		library: newLibrary(&s), wheel: newWheel(s.PingInterval),
 		// More hands than processors, since a hand also waits for what is not in memory.
-		crew: newCrew(4*runtime.GOMAXPROCS(0), 5*time.Millisecond),
+		crew:      newCrew(4*runtime.GOMAXPROCS(0), 5*time.Millisecond),
+		answering: newCrew(4*runtime.GOMAXPROCS(0), 5*time.Millisecond),
 	}
 	if g.fragments, err = fragment.NewCache(int64(s.Fragments)); err != nil {
 		return nil, err
@@ -149,6 +151,7 @@ func (g *gateway) Close(ctx context.Context) error {
 		defer close(done)
 		g.running.Wait()
 		g.readers.Wait()
+		g.answering.wait()
 		g.crew.wait()
 	}()
 	select {
