@@ -58,7 +58,7 @@ func TestCrowd(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		fmt.Println("told")
+		fmt.Fprintln(os.Stdout, "told") // the parent process waits for it
 		if !commands.Scan() {
 			return
 		}
