@@ -17,6 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestScenarios runs the suite over the own port.
 func TestScenarios(t *testing.T) {
+	t.Parallel() // it waits now and then
 	protocoltest.Run(t, protocoltest.Protocol{
 		Name: Name, Driver: driver("127.0.0.1:0"), Native: native,
 		Connect: func(tb testing.TB, n *protocoltest.Node, as protocoltest.Caller) protocoltest.Client {
@@ -36,6 +37,7 @@ type dataOnly struct {
 // TestScenariosOnTheHTTPPort runs the data plane over the HTTP port, which other
 // code of the library serves.
 func TestScenariosOnTheHTTPPort(t *testing.T) {
+	t.Parallel() // it waits now and then
 	const elsewhere = "TestScenarios has the same calls"
 	protocoltest.Run(t, protocoltest.Protocol{
 		Name: Name, Driver: driver(""), Native: native,

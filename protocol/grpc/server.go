@@ -85,30 +85,33 @@ type service struct {
 	setpointv1.UnsafeTransferServiceServer
 }
 
-// register registers a service each call of which proves first who is calling.
+// asStreams makes streams of all calls of a service.
 //
-// Calls of one message are registered as streams, too. The library reads the
-// message of any other call before it lets anybody look at the metadata, and a
-// message can be large: here nothing is read of who is not known.
-func (a *api) register(server *rpc.Server, desc rpc.ServiceDesc, impl any) {
+// The library reads the message of any other call before it lets anybody look at
+// the metadata, and a message can be large: of a stream nothing is read before
+// somebody asks for it, so not of who is not known.
+func asStreams(desc rpc.ServiceDesc) []rpc.StreamDesc {
 	streams := slices.Clone(desc.Streams)
+	for _, m := range desc.Methods {
+		streams = append(streams, rpc.StreamDesc{StreamName: m.MethodName, Handler: func(impl any, stream rpc.ServerStream) error {
+			answer, err := m.Handler(impl, stream.Context(), stream.RecvMsg, nil)
+			if err != nil {
+				return err
+			}
+			return stream.SendMsg(answer)
+		}})
+	}
+	return streams
+}
+
+// register registers a service each call of which proves first who is calling.
+func (a *api) register(server *rpc.Server, desc rpc.ServiceDesc, impl any) {
+	streams := asStreams(desc)
 	for i, s := range streams {
 		op, next := operation(desc.ServiceName, s.StreamName), s.Handler
 		streams[i].Handler = func(impl any, stream rpc.ServerStream) error {
 			return a.call(stream, op, func(c *call) error { return next(impl, c) })
 		}
-	}
-	for _, m := range desc.Methods {
-		op, next := operation(desc.ServiceName, m.MethodName), m.Handler
-		streams = append(streams, rpc.StreamDesc{StreamName: m.MethodName, Handler: func(impl any, stream rpc.ServerStream) error {
-			return a.call(stream, op, func(c *call) error {
-				answer, err := next(impl, c.ctx, c.RecvMsg, nil)
-				if err != nil {
-					return err
-				}
-				return c.SendMsg(answer)
-			})
-		}})
 	}
 	desc.Methods, desc.Streams = nil, streams
 	server.RegisterService(&desc, impl)
@@ -117,13 +120,16 @@ func (a *api) register(server *rpc.Server, desc rpc.ServiceDesc, impl any) {
 // registerOpen registers a service that asks nobody who is calling. Its streams
 // end when the server drains, whatever they wait for.
 func (a *api) registerOpen(server *rpc.Server, desc rpc.ServiceDesc, impl any) {
-	streams := slices.Clone(desc.Streams)
+	streams := asStreams(desc)
 	for i, s := range streams {
 		next := s.Handler
 		streams[i].Handler = func(impl any, stream rpc.ServerStream) error {
 			ended := make(chan error, 1)
 			// It ends when this returns, since the stream then does.
-			if !a.streams.run(func() { ended <- next(impl, stream) }) {
+			run := func() {
+				ended <- a.guarded(stream.Context(), func() error { return next(impl, openStream{stream}) })
+			}
+			if !a.streams.run(run) {
 				return statusOf(errGoing(""), "").Err()
 			}
 			select {
@@ -134,8 +140,17 @@ func (a *api) registerOpen(server *rpc.Server, desc rpc.ServiceDesc, impl any) {
 			}
 		}
 	}
-	desc.Streams = streams
+	desc.Methods, desc.Streams = nil, streams
 	server.RegisterService(&desc, impl)
+}
+
+// openStream is the stream of a call that asks nobody who is calling.
+type openStream struct{ rpc.ServerStream }
+
+// RecvMsg implements rpc.ServerStream.
+func (s openStream) RecvMsg(m any) error {
+	defer wantMore(s.Context())()
+	return s.ServerStream.RecvMsg(m)
 }
 
 // registrar registers what the library brings with it.
