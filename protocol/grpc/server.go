@@ -29,9 +29,9 @@ func (a *api) newServer(secure *tls.Config) *rpc.Server {
 			MaxConnectionAge: s.MaxAge, MaxConnectionAgeGrace: s.MaxAgeGrace,
 		}),
 		rpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: s.KeepaliveMin, PermitWithoutStream: true}),
-		// Thousands of connections do nothing most of the time, and TLS has a buffer for
-		// reading already.
-		rpc.ReadBufferSize(4 << 10),
+		// Thousands of connections do nothing most of the time: none needs a second
+		// buffer for reading beside that of TLS.
+		rpc.ReadBufferSize(0),
 	}
 	if secure != nil {
 		secure = secure.Clone()
