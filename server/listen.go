@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
@@ -23,6 +24,9 @@ type port struct {
 	server   *http.Server
 	handler  swappable
 	secure   bool
+	// tls is how it is secured, for whoever has a listener of its own; nil if it is
+	// not. The server works on a copy, which it changes while it starts.
+	tls      *tls.Config
 	handling *inflight.Counter
 }
 
@@ -118,6 +122,7 @@ func bind(ctx context.Context, key, addr string) (net.Listener, error) {
 func (p *port) serve() error {
 	serve := p.server.Serve
 	if p.secure {
+		p.server.TLSConfig = p.tls.Clone()
 		serve = func(l net.Listener) error { return p.server.ServeTLS(l, "", "") }
 	}
 	if err := serve(p.listener); !errors.Is(err, http.ErrServerClosed) {

@@ -102,7 +102,7 @@ func (n *node) openHTTP(peering *store.Peering) (err error) {
 		if n.certificate, err = openCertificate(n.settings, peering, n.log); err != nil {
 			return err
 		}
-		if n.http.server.TLSConfig, err = tlsConfig(n.settings.TLS, n.certificate); err != nil {
+		if n.http.tls, err = tlsConfig(n.settings.TLS, n.certificate); err != nil {
 			return err
 		}
 		n.background("certificate", n.certificate.Run)
@@ -212,7 +212,7 @@ func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *for
 			}
 			return ""
 		},
-		TLS: n.http.server.TLSConfig, Listen: n.listen, Ready: n.health.isReady,
+		TLS: n.http.tls, Listen: n.listen, Ready: n.health.isReady,
 	}
 	for _, chosen := range n.settings.Protocols.Chosen() {
 		host.Log = n.log.With("part", chosen.Name)
