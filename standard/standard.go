@@ -42,5 +42,6 @@ func Drivers() *server.Drivers {
 
 	d.Protocols.Add(rest.Name, func() protocol.Driver { return new(rest.Settings) })
 	addWebSocket(d)
+	addGRPC(d)
 	return d
 }
