@@ -229,7 +229,7 @@ func (w *watching) subscribeAfterClose(t *testing.T) {
 }
 
 func TestWithoutAHello(t *testing.T) {
-	n := start(t, func(s *Settings) { s.HandshakeTimeout = 100 * time.Millisecond })
+	n := start(t, func(s *Settings) { s.HandshakeTimeout = 2 * time.Second })
 	refused(t, "a watch without a hello", codes.DeadlineExceeded, n.open(n.app()).end())
 }
 
