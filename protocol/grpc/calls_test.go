@@ -26,6 +26,7 @@ import (
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/protocoltest"
 )
 
@@ -317,9 +318,8 @@ func (*noted) ObserveStreams(string, int)                 {}
 func (*noted) ObserveDelivery(string, int, time.Duration) {}
 
 func TestCallsAreMeasured(t *testing.T) {
-	n := start(t)
 	o := &noted{}
-	n.api.observer = o
+	n := startOn(t, func(h *protocol.Host) { h.Observer = o })
 	n.api.started.Store(true)
 	_ = n.api.call(&fakeStream{ctx: t.Context()}, "DataService.GetVersion", func(*call) error { return nil })
 	_ = n.api.call(&fakeStream{ctx: t.Context()}, public, func(*call) error { return config.Errorf(config.Conflict, "", "", "x") })

@@ -33,13 +33,30 @@ type node struct {
 
 func start(t testing.TB, adjust ...func(*Settings)) *node {
 	t.Helper()
+	return startOn(t, func(*protocol.Host) {}, adjust...)
+}
+
+// changed is a driver that is lent something else by its host.
+type changed struct {
+	*Settings
+	change func(*protocol.Host)
+}
+
+func (c changed) Open(ctx context.Context, host protocol.Host) (protocol.Protocol, error) {
+	c.change(&host)
+	return c.Settings.Open(ctx, host)
+}
+
+// startOn is start on another host.
+func startOn(t testing.TB, change func(*protocol.Host), adjust ...func(*Settings)) *node {
+	t.Helper()
 	n := &node{t: t}
 	n.Node = protocoltest.Start(t, func() protocol.Driver {
 		s := driver("127.0.0.1:0")().(*Settings)
 		for _, f := range adjust {
 			f(s)
 		}
-		return s
+		return changed{s, change}
 	})
 	n.api = n.Opened.(*api)
 	n.root = auth.WithIdentity(t.Context(), auth.Identity{Subject: center.AdminUser, Method: "basic"})

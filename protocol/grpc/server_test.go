@@ -22,6 +22,7 @@ import (
 	"github.com/setpointhq/setpoint/api/setpointv1"
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/plugin"
+	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/protocoltest"
 )
 
@@ -67,10 +68,8 @@ func TestReflection(t *testing.T) {
 
 // Health follows readiness, and nothing is served before the node is ready.
 func TestHealthFollowsReadiness(t *testing.T) {
-	n := start(t)
 	var ready atomic.Bool
-	n.api.ready = ready.Load
-	n.api.health.ready = ready.Load
+	n := startOn(t, func(h *protocol.Host) { h.Ready = ready.Load })
 	c := n.dial(protocoltest.Caller{})
 	health := healthv1.NewHealthClient(c.conn)
 	is := func(service string, want healthv1.HealthCheckResponse_ServingStatus) {
