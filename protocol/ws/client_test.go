@@ -19,6 +19,7 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/protocoltest"
 )
 
 // dial is how a client connects; the zero value of a field leaves it out.
@@ -50,13 +51,14 @@ type incoming struct {
 	Problem          problem.Details   `json:"problem"`
 	Release          *fragment.Release `json:"release"`
 	NotModified      bool              `json:"not_modified"`
+	Version          int64             `json:"version"`
+	Server           string            `json:"server_version"`
 	Env              config.Path       `json:"env"`
 	Configs          []fragment.Release
 	Seconds          int64  `json:"seconds"`
 	Reason           string `json:"reason"`
 	Retry            int64  `json:"retry_after_ms"`
 	Protocol         string `json:"protocol"`
-	Version          string `json:"version"`
 	PingInterval     int64  `json:"ping_interval_ms"`
 	MaxMessage       int64  `json:"max_message"`
 	MaxSubscriptions int    `json:"max_subscriptions"`
@@ -65,11 +67,21 @@ type incoming struct {
 // try sends a handshake and returns the answer, whatever it is.
 func (n *node) try(d dial) *client {
 	n.t.Helper()
+	c, err := dialNode(n.t, n.Node, d)
+	n.must(err)
+	n.t.Cleanup(func() { c.conn.Close() })
+	return c
+}
+
+func dialNode(t testing.TB, n *protocoltest.Node, d dial) (*client, error) {
 	conn, err := tls.Dial("tcp", strings.TrimPrefix(n.URL, "https://"), n.TLS)
-	n.must(err)
-	n.t.Cleanup(func() { conn.Close() })
+	if err != nil {
+		return nil, err
+	}
 	r, err := http.NewRequest(http.MethodGet, n.URL+path+d.query, nil)
-	n.must(err)
+	if err != nil {
+		return nil, err
+	}
 	r.Header = http.Header{
 		"Connection": {"keep-alive, Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"},
 		"Sec-Websocket-Key": {base64.StdEncoding.EncodeToString([]byte("0123456789abcdef"))},
@@ -82,13 +94,16 @@ func (n *node) try(d dial) *client {
 			delete(r.Header, k)
 		}
 	}
-	n.must(conn.SetDeadline(time.Now().Add(patience)))
-	n.must(r.Write(conn))
-	c := &client{t: n.t, conn: conn, in: bufio.NewReader(conn)}
-	c.answer, err = http.ReadResponse(c.in, r)
-	n.must(err)
+	c := &client{t: t, conn: conn, in: bufio.NewReader(conn)}
+	if err = errors.Join(conn.SetDeadline(time.Now().Add(patience)), r.Write(conn)); err == nil {
+		c.answer, err = http.ReadResponse(c.in, r)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, err
+	}
 	c.deflate = strings.HasPrefix(c.answer.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate")
-	return c
+	return c, nil
 }
 
 // patience is how long a test waits for what must come.

@@ -38,6 +38,7 @@ type conn struct {
 	tasks  atomic.Uint32 // what the crew has to do
 	queued atomic.Bool   // the crew has it, or does it
 	heard  atomic.Uint32 // the turn of the wheel in which the client was last heard
+	asking atomic.Bool   // it is not read from, for it is being answered
 	slot   uint8         // of the wheel
 }
 
@@ -91,7 +92,12 @@ func (c *conn) perform(tasks uint32) {
 // visit is called by the wheel.
 func (c *conn) visit(turn uint32) {
 	const most = 3 // turns of silence
-	if turn-c.heard.Load() > most {
+	switch {
+	case c.asking.Load() || c.queued.Load():
+		// It is not read from, or something waits until the client takes it in: the
+		// deadline of writes ends that, if nothing else does.
+		c.heard.Store(turn)
+	case turn-c.heard.Load() > most:
 		c.kick(hangUp)
 		return
 	}
@@ -174,14 +180,16 @@ func (q *question) work() {
 
 // ask has an answer given by those who answer, and waits for it.
 func (c *conn) ask(answer func()) {
+	c.asking.Store(true)
 	q := &question{answer: answer, done: make(chan struct{})}
 	c.gateway.answering.add(q)
 	<-q.done
+	c.ponged() // whatever it has said meanwhile is yet to be read
+	c.asking.Store(false)
 }
 
 // received implements receiver.
 func (c *conn) received(text bool, data []byte) {
-	c.heard.Store(c.gateway.wheel.turn.Load())
 	c.ask(func() {
 		if !text {
 			c.end(unsupported, "messages are text")
@@ -214,7 +222,6 @@ func (c *conn) answer(data []byte) {
 
 // pinged implements receiver.
 func (c *conn) pinged(payload []byte) {
-	c.heard.Store(c.gateway.wheel.turn.Load())
 	c.ask(func() {
 		c.mu.Lock()
 		defer c.mu.Unlock()

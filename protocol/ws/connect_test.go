@@ -49,7 +49,7 @@ func TestWaysToSayWhoIsCalling(t *testing.T) {
 			if c.hello != "" {
 				conn.say(c.hello)
 				m := conn.next("welcome")
-				if m.Protocol != "setpoint.v1" || m.Version != "test" || m.PingInterval != 30_000 || m.Retry < 1000 || m.Retry > 2000 || m.MaxMessage != 64<<10 || m.MaxSubscriptions != 64 {
+				if m.Protocol != "setpoint.v1" || m.Server != "test" || m.PingInterval != 30_000 || m.Retry < 1000 || m.Retry > 2000 || m.MaxMessage != 64<<10 || m.MaxSubscriptions != 64 {
 					t.Errorf("got %+v", m)
 				}
 			}
@@ -267,6 +267,7 @@ func TestShutdown(t *testing.T) {
 // Close does not wait for a client that takes nothing in any longer than it may.
 func TestShutdownCutsWhoDoesNotRead(t *testing.T) {
 	n := start(t)
+	n.large()
 	c := n.welcomed(n.app)
 	n.fill(c)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)

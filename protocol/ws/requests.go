@@ -122,7 +122,7 @@ func (g *gateway) welcome() []byte {
 type welcomeMessage struct {
 	Type             string `json:"type"`
 	Protocol         string `json:"protocol"`
-	Version          string `json:"version"`
+	Version          string `json:"server_version"`
 	PingInterval     int64  `json:"ping_interval_ms"`
 	Retry            int64  `json:"retry_after_ms"`
 	MaxMessage       int64  `json:"max_message"`
@@ -162,6 +162,7 @@ type configMessage struct {
 	ID          string       `json:"id"`
 	Revision    config.Token `json:"revision"`
 	NotModified bool         `json:"not_modified,omitempty"`
+	Version     int64        `json:"version,omitempty"` // of what is not modified
 }
 
 func (c *conn) get(ctx context.Context, m *get) error {
@@ -175,7 +176,7 @@ func (c *conn) get(ctx context.Context, m *get) error {
 	}
 	answer := configMessage{Type: "config", ID: m.ID, Revision: served.Revision}
 	if m.IfDigest != "" && m.IfDigest == served.Release.Digest {
-		answer.NotModified = true
+		answer.NotModified, answer.Version = true, served.Release.Version
 		c.reply(encode(answer))
 		return nil
 	}

@@ -20,7 +20,7 @@ func TestGet(t *testing.T) {
 		t.Fatalf("got %+v", m)
 	}
 	c.say(`{"type":"get","id":"2","path":"` + pathA + `","if_digest":"` + r.Digest + `"}`)
-	if m := c.next("config"); m.ID != "2" || !m.NotModified || m.Release != nil || m.Revision == "" {
+	if m := c.next("config"); m.ID != "2" || !m.NotModified || m.Version != 1 || m.Release != nil || m.Revision == "" {
 		t.Errorf("got %+v", m)
 	}
 	c.say(`{"type":"get","id":"3","path":"` + pathA + `","if_digest":"other","min_revision":"` + string(m.Revision) + `","consistency":"strong"}`)

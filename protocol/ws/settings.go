@@ -52,7 +52,7 @@ func (s *Settings) Defaults() {
 		MaxMessage:       64 * plugin.KiB,
 		HelloTimeout:     10 * time.Second,
 		PingInterval:     30 * time.Second,
-		WriteTimeout:     30 * time.Second,
+		WriteTimeout:     2 * time.Minute,
 		Retry:            time.Second,
 		Compression:      true,
 		Fragments:        32 * plugin.MiB,

@@ -63,7 +63,7 @@ func newLibrary(s *Settings) *library {
 	upgrader := func(protocols ...string) *gws.Upgrader {
 		return gws.NewUpgrader(events{}, &gws.ServerOption{
 			ReadMaxPayloadSize: int(s.MaxMessage), ReadBufferSize: readBuffer, CheckUtf8Enabled: true,
-			ParallelGolimit: 1, SubProtocols: protocols, HandshakeTimeout: s.WriteTimeout,
+			ParallelGolimit: 1, SubProtocols: protocols, HandshakeTimeout: min(s.WriteTimeout, 10*time.Second),
 			NewSession: func() gws.SessionStorage { return &owner{} },
 			// gws only inflates, so that the deflater which comes along is the smallest
 			// that there is.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -286,11 +287,13 @@ func TestSlowReaderIsBroughtToTheLastState(t *testing.T) {
 	c := n.welcomed(n.app)
 	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	c.want("s", true)
-	const versions = 120
+	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
+	const versions = 40
 	content := func(i int) string { return fmt.Sprintf("# %s\nn: %d\n", strings.Repeat("x", 300_000), i) }
-	for i := 1; i <= versions; i++ { // 36 MB, much more than the sockets hold
+	for i := 1; i <= versions; i++ { // 12 MB, much more than the sockets hold
 		n.publish(pathA, content(i))
 	}
+	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20))
 	messages := 0
 	for version := int64(0); version < versions; messages++ {
 		m := c.next("changes")
