@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"errors"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,6 +11,8 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"github.com/setpointhq/setpoint/internal/freeport"
 )
 
 // serveEtcdFloor is etcd as it comes, one member, with its gRPC port over TLS.
@@ -54,7 +55,7 @@ func etcdConfig(dir string, certificate, key []byte) (*embed.Config, error) {
 	if err := errors.Join(os.WriteFile(certFile, certificate, 0o600), os.WriteFile(keyFile, key, 0o600)); err != nil {
 		return nil, err
 	}
-	port, err := freePort()
+	port, err := freeport.Addr()
 	if err != nil {
 		return nil, err
 	}
@@ -67,15 +68,6 @@ func etcdConfig(dir string, certificate, key []byte) (*embed.Config, error) {
 	c.ListenPeerUrls = nil // a lone member has nobody to listen to
 	c.ClientTLSInfo = transport.TLSInfo{CertFile: certFile, KeyFile: keyFile}
 	return c, nil
-}
-
-// freePort returns an address on loopback where nobody listens.
-func freePort() (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 // etcdClients connects so many clients to the floor, each with a connection of

@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"path/filepath"
 	"sync"
 
 	"github.com/setpointhq/setpoint/client"
-	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/internal/pki"
 )
 
@@ -128,7 +127,7 @@ func newMembers(certs string) ([]ClusterSetup, error) {
 	var addresses []string
 	for i := range all {
 		all[i] = ClusterSetup{Name: fmt.Sprintf("n%d", i+1), CertDir: certs}
-		address, err := freeAddress()
+		address, err := freeport.Addr()
 		if err != nil {
 			return nil, err
 		}
@@ -151,13 +150,4 @@ func issue(authority *pki.Authority, dir, name string) error {
 		return err
 	}
 	return pki.WriteNode(pki.FilesIn(dir, name), m)
-}
-
-// freeAddress finds a port on loopback that nobody listens at.
-func freeAddress() (string, error) {
-	l, err := (&net.ListenConfig{}).Listen(context.Background(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", config.Errorf(config.Unavailable, "bench", "127.0.0.1:0", "%w", err)
-	}
-	return l.Addr().String(), l.Close()
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/server"
 	"github.com/setpointhq/setpoint/standard"
 	"github.com/setpointhq/setpoint/store"
@@ -175,7 +176,7 @@ func gated() (*gatedStore, harness.Options) {
 
 func TestNodeIsNotReadyBeforeTheViewHasCaughtUp(t *testing.T) {
 	s, o := gated()
-	o.Settings["admin.addr"], o.Settings["http.addr"], o.Settings["tls.enabled"] = freeAddr(t), freeAddr(t), "false"
+	o.Settings["admin.addr"], o.Settings["http.addr"], o.Settings["tls.enabled"] = freeport.For(t), freeport.For(t), "false"
 	started := make(chan *harness.Server)
 	go func() {
 		n, err := harness.Run(o)
@@ -361,16 +362,6 @@ func TestShutdownCutsOffWhatOutlivesTheGrace(t *testing.T) {
 	if err := n.Stop(); err == nil || !strings.Contains(err.Error(), "grace") {
 		t.Errorf("want the end to say that the grace was over, got %v", err)
 	}
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // eventually waits for a condition that nothing else tells of.

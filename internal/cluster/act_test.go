@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/store"
 )
 
@@ -94,7 +95,7 @@ func TestAnEdgeThatStoppedIsForgotten(t *testing.T) {
 func TestNodesSpeakForThemselvesAlone(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	c := o.openOnly(o.settings("n1", freeAddr(t)), filepath.Join(o.dir, "n1"))
+	c := o.openOnly(o.settings("n1", freeport.For(t)), filepath.Join(o.dir, "n1"))
 	addr := c.settings.Advertise
 	liar := newCaller(keeper(t, o.files("e7")).Dial)
 	defer liar.close()
@@ -114,7 +115,7 @@ func TestNodesSpeakForThemselvesAlone(t *testing.T) {
 func TestANodeThatIsStillStartingSaysSo(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	c := o.openOnly(o.settings("n1", freeAddr(t)), filepath.Join(o.dir, "n1"))
+	c := o.openOnly(o.settings("n1", freeport.For(t)), filepath.Join(o.dir, "n1"))
 	calls := newCaller(keeper(t, o.files("n2")).Dial)
 	defer calls.close()
 	for _, path := range []string{"/node/status", "/node/instances"} {

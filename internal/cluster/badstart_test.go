@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/internal/pki"
 	"github.com/setpointhq/setpoint/store"
 )
@@ -66,7 +67,7 @@ func (b *beside) formed(n2 store.Member) {
 
 func besideOf(t *testing.T) *beside {
 	o := newOffice(t)
-	a1, a2 := freeAddr(t), freeAddr(t)
+	a1, a2 := freeport.For(t), freeport.For(t)
 	b := &beside{office: o, dir: filepath.Join(o.dir, "data-n2"), options: func(*Options) {}}
 	first := o.settings("n1", a1)
 	first.Members = []string{"n1=" + a1}
@@ -98,13 +99,13 @@ func badStarts() []badStart {
 			b.settings.Members = []string{"n1=" + b.settings.Addr, "n3=" + b.n1.settings.Addr}
 		}, config.Exists, "start cluster.name: already exists: a node named n1 runs already, at ADDR1; give this one another name"},
 		{"the name and the address of another node", func(b *beside) {
-			b.settings.Addr, b.settings.Advertise, b.settings.Name = freeAddr(b), b.n1.settings.Advertise, "n1"
+			b.settings.Addr, b.settings.Advertise, b.settings.Name = freeport.For(b), b.n1.settings.Advertise, "n1"
 			b.settings.CertFile, b.settings.KeyFile = b.n1.settings.CertFile, b.n1.settings.KeyFile
-			b.settings.Members = []string{"n1=" + b.n1.settings.Advertise, "n2=" + freeAddr(b)}
+			b.settings.Members = []string{"n1=" + b.n1.settings.Advertise, "n2=" + freeport.For(b)}
 		}, config.Exists, "another node named n1 runs at ADDR1, which is this node's own address"},
 		{"the address of another node", func(b *beside) {
-			b.settings.Addr, b.settings.Advertise = freeAddr(b), b.n1.settings.Advertise
-			b.settings.Members = []string{"n3=" + freeAddr(b), "n2=" + b.settings.Advertise}
+			b.settings.Addr, b.settings.Advertise = freeport.For(b), b.n1.settings.Advertise
+			b.settings.Members = []string{"n3=" + freeport.For(b), "n2=" + b.settings.Advertise}
 		}, config.Invalid, "at ADDR1, the address by which others would reach this node, runs the node n1; set cluster.advertise"},
 		{"an address that is taken", func(b *beside) {
 			b.settings.Addr = b.n1.settings.Addr
@@ -190,7 +191,7 @@ func badStarts() []badStart {
 		}, config.Conflict, "n2 is no member of the cluster any more: it was removed"},
 		{"nobody there", func(b *beside) {
 			b.settings.StartWait = time.Second
-			b.settings.Members = []string{"n1=" + freeAddr(b), "n2=" + b.settings.Advertise}
+			b.settings.Members = []string{"n1=" + freeport.For(b), "n2=" + b.settings.Advertise}
 		}, config.Timeout, "start: timeout: cluster.start_wait is over: 1 of 2 nodes are missing: n1 at "},
 		{"a token that is none", func(b *beside) {
 			b.settings.Join, b.settings.JoinToken = []string{"h1:7403"}, config.NewSecret("spj_hunter2")
@@ -233,11 +234,11 @@ func TestGoodStarts(t *testing.T) {
 		},
 		"with data, while nobody else is there": func(b *beside) {
 			b.hasData()
-			b.settings.Members = []string{"n1=" + freeAddr(b), "n2=" + b.settings.Advertise}
+			b.settings.Members = []string{"n1=" + freeport.For(b), "n2=" + b.settings.Advertise}
 		},
 		"with data, at another address": func(b *beside) {
 			b.hasData()
-			b.formed(store.Member{ID: 2, Name: "n2", Peer: freeAddr(b), Started: true})
+			b.formed(store.Member{ID: 2, Name: "n2", Peer: freeport.For(b), Started: true})
 		},
 		"with the name that it had": func(b *beside) {
 			b.hasData()
@@ -248,7 +249,7 @@ func TestGoodStarts(t *testing.T) {
 			b.hasData()
 			b.remember(remembered{Format: DataFormat, Name: "n2", Token: defaultToken, Cluster: "c1", Members: []member{{Name: "n2", ID: "2", Peer: b.settings.Advertise, Started: true}}})
 			b.formed(store.Member{ID: 2, Name: "n2", Peer: b.settings.Advertise, Started: true})
-			b.settings.Members = []string{"n9=" + b.n1.settings.Advertise, "n8=" + freeAddr(b), "n2=" + b.settings.Advertise}
+			b.settings.Members = []string{"n9=" + b.n1.settings.Advertise, "n8=" + freeport.For(b), "n2=" + b.settings.Advertise}
 		},
 		"with a clock that is a little off": func(b *beside) {
 			b.options = func(o *Options) { o.Now = func() time.Time { return time.Now().Add(-9 * time.Second) } }

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/store"
 )
 
@@ -137,7 +138,7 @@ func TestNodesJoinOneAfterTheOther(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
 	dir := func(name string) string { return filepath.Join(o.dir, "data-"+name) }
-	n1 := o.mustStart(bare("n1", freeAddr(t)), dir("n1"))
+	n1 := o.mustStart(bare("n1", freeport.For(t)), dir("n1"))
 	invited, err := n1.Invitation()
 	if err != nil {
 		t.Fatal(err)
@@ -146,7 +147,7 @@ func TestNodesJoinOneAfterTheOther(t *testing.T) {
 		t.Errorf("addresses (-want +got):\n%s", diff)
 	}
 	joiner := func(name string) Settings {
-		s := bare(name, freeAddr(t))
+		s := bare(name, freeport.For(t))
 		s.Join, s.JoinToken = invited.Addresses, o.token(invited.Fingerprint, name, false)
 		return s
 	}
@@ -278,7 +279,7 @@ func TestNodesJoinOneAfterTheOther(t *testing.T) {
 		s.JoinToken = config.Secret{}
 		o.mustStart(s, dir("n3"))
 		again := bare("e1", "")
-		again.Edge, again.Join = true, []string{freeAddr(t)} // not needed any more
+		again.Edge, again.Join = true, []string{freeport.For(t)} // not needed any more
 		e1 = o.mustStart(again, dir("e1"))
 		await(t, "all are well", func() bool { return len(names(status(t, e1), healthy)) == 4 })
 	})
@@ -319,7 +320,7 @@ func TestALeaderIsRemovedAndCannotComeBackAsItWas(t *testing.T) {
 func TestCertificateOfAJoinedNodeIsRenewed(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	n1 := o.mustStart(bare("n1", freeAddr(t)), filepath.Join(o.dir, "n1"))
+	n1 := o.mustStart(bare("n1", freeport.For(t)), filepath.Join(o.dir, "n1"))
 	invited, err := n1.Invitation()
 	if err != nil {
 		t.Fatal(err)
@@ -347,12 +348,12 @@ func TestCertificateOfAJoinedNodeIsRenewed(t *testing.T) {
 func TestAJoinThatBrokeOffGoesOn(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	n1 := o.mustStart(bare("n1", freeAddr(t)), filepath.Join(o.dir, "n1"))
+	n1 := o.mustStart(bare("n1", freeport.For(t)), filepath.Join(o.dir, "n1"))
 	invited, err := n1.Invitation()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, dir := bare("n2", freeAddr(t)), filepath.Join(o.dir, "n2")
+	s, dir := bare("n2", freeport.For(t)), filepath.Join(o.dir, "n2")
 	s.Join, s.JoinToken = invited.Addresses, o.token(invited.Fingerprint, "n2", false)
 	token := s.JoinToken
 
@@ -378,7 +379,7 @@ func TestAJoinThatBrokeOffGoesOn(t *testing.T) {
 	await(t, "n2 votes", func() bool { return len(names(status(t, n2), voting)) == 2 })
 
 	t.Run("the token lets nobody else in", func(t *testing.T) {
-		s := bare("n4", freeAddr(t))
+		s := bare("n4", freeport.For(t))
 		s.Join, s.JoinToken = invited.Addresses, token
 		_, err := o.start(s, filepath.Join(o.dir, "n4"))
 		if config.KindOf(err) != config.Denied {
@@ -393,7 +394,7 @@ func TestAJoinThatBrokeOffGoesOn(t *testing.T) {
 func TestAFounderThatMovesVouchesForItselfAnew(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	dir, addr := filepath.Join(o.dir, "n1"), freeAddr(t)
+	dir, addr := filepath.Join(o.dir, "n1"), freeport.For(t)
 	first, err := o.tryOpen(bare("n1", addr), dir)
 	if err != nil {
 		t.Fatal(err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"log/slog"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/internal/pki"
 	"github.com/setpointhq/setpoint/store"
 	"github.com/setpointhq/setpoint/store/etcd"
@@ -127,17 +127,6 @@ func bare(name, addr string) Settings {
 	return s
 }
 
-// freeAddr is an address that nobody listens at.
-func freeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := new(net.ListenConfig).Listen(tb.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // node is one node of a test, with a real engine.
 type node struct {
 	*Cluster
@@ -230,7 +219,7 @@ func (o *office) found(names ...string) []*node {
 	var members []string
 	addrs := map[string]string{}
 	for _, name := range names {
-		addrs[name] = freeAddr(o)
+		addrs[name] = freeport.For(o)
 		members = append(members, name+"="+addrs[name])
 	}
 	nodes, errs := make([]*node, len(names)), make([]error, len(names))

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/internal/pki"
 	"github.com/setpointhq/setpoint/store"
 )
@@ -26,9 +27,9 @@ type hosting struct {
 func host(t *testing.T) *hosting {
 	o := newOffice(t)
 	h := &hosting{office: o, dir: filepath.Join(o.dir, "data-n2")}
-	h.host = o.openOnly(o.settings("n1", freeAddr(t)), filepath.Join(o.dir, "data-n1"))
+	h.host = o.openOnly(o.settings("n1", freeport.For(t)), filepath.Join(o.dir, "data-n1"))
 	h.engine = o.withEngine(h.host, store.Member{ID: 1, Name: "n1", Peer: h.host.settings.Advertise, Started: true})
-	h.settings = bare("n2", freeAddr(t))
+	h.settings = bare("n2", freeport.For(t))
 	h.settings.Join = []string{h.host.settings.Advertise}
 	h.settings.JoinToken = o.token(h.host.keeper.Fingerprint(), "member", false)
 	return h
@@ -80,7 +81,7 @@ func TestJoinIsRefusedWithWhatHelps(t *testing.T) {
 			}
 		}, config.Exists, "a node named n2 is running already"},
 		{"an address at which it cannot be reached", func(h *hosting) {
-			h.settings.Advertise = freeAddr(h)
+			h.settings.Advertise = freeport.For(h)
 		}, config.Invalid, "from n1 (nothing listens there; is the node running?); set its cluster.advertise"},
 		{"an engine that is not well", func(h *hosting) {
 			h.engine.set(func(e *engine) { e.err = config.Errorf(config.Unavailable, "", "", "no leader") })
@@ -90,7 +91,7 @@ func TestJoinIsRefusedWithWhatHelps(t *testing.T) {
 			h.Cleanup(h.host.desk.Unlock)
 		}, config.Timeout, "cluster.start_wait is over: join "},
 		{"nobody there", func(h *hosting) {
-			h.settings.Join = []string{freeAddr(h)}
+			h.settings.Join = []string{freeport.For(h)}
 		}, config.Timeout, "nothing listens there"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -122,10 +123,10 @@ func TestJoinTriesTheOtherAddresses(t *testing.T) {
 	t.Parallel()
 	h := host(t)
 	keyless := h.settings.Join[0]
-	other := h.openOnly(h.office.settings("n3", freeAddr(t)), filepath.Join(h.office.dir, "data-n3"))
+	other := h.openOnly(h.office.settings("n3", freeport.For(t)), filepath.Join(h.office.dir, "data-n3"))
 	other.settings.CAKeyFile = ""
 	h.withEngine(other)
-	h.settings.Join = []string{freeAddr(t), other.settings.Advertise, keyless}
+	h.settings.Join = []string{freeport.For(t), other.settings.Advertise, keyless}
 	c := h.openOnly(h.settings, h.dir)
 	p := c.Peering()
 	if !p.Join || p.Members["n1"] != keyless || p.Members["n2"] != c.settings.Advertise {
@@ -142,11 +143,11 @@ func TestJoinTriesTheOtherAddresses(t *testing.T) {
 func TestJoinBringsTheClustersToken(t *testing.T) {
 	t.Parallel()
 	o := newOffice(t)
-	s := o.settings("n1", freeAddr(t))
+	s := o.settings("n1", freeport.For(t))
 	s.Token = "prod"
 	n1 := o.openOnly(s, filepath.Join(o.dir, "data-n1"))
 	o.withEngine(n1, store.Member{ID: 1, Name: "n1", Peer: n1.settings.Advertise, Started: true})
-	j := bare("n2", freeAddr(t))
+	j := bare("n2", freeport.For(t))
 	j.Join, j.JoinToken = []string{n1.settings.Advertise}, o.token(n1.keeper.Fingerprint(), "prod", false)
 	dir := filepath.Join(o.dir, "data-n2")
 	if got := o.openOnly(j, dir).Peering().Token; got != "prod" {

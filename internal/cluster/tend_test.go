@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/store"
 )
 
@@ -86,8 +87,8 @@ func TestTenderDoesWhatNeedsDoing(t *testing.T) {
 func tended(t *testing.T) (*Cluster, *engine) {
 	t.Helper()
 	o := newOffice(t)
-	n1 := o.openOnly(o.settings("n1", freeAddr(t)), filepath.Join(o.dir, "n1"))
-	s := o.settings("n2", freeAddr(t))
+	n1 := o.openOnly(o.settings("n1", freeport.For(t)), filepath.Join(o.dir, "n1"))
+	s := o.settings("n2", freeport.For(t))
 	n2 := o.openOnly(s, filepath.Join(o.dir, "n2"))
 	members := []store.Member{
 		{ID: 1, Name: "n1", Peer: n1.settings.Advertise, Started: true},
@@ -238,7 +239,7 @@ func TestProblemsOfANode(t *testing.T) {
 	o := newOffice(t)
 	dir := filepath.Join(o.dir, "n1")
 	ahead := func(o *Options) { o.Now = func() time.Time { return time.Now().Add(360 * 24 * time.Hour) } }
-	s := o.settings("n1", freeAddr(t))
+	s := o.settings("n1", freeport.For(t))
 	s.DiskReserve = 1 << 60
 	c := o.openOnly(s, dir, ahead)
 	e := o.withEngine(c, store.Member{ID: 1, Name: "n1", Peer: s.Advertise, Started: true})

@@ -96,7 +96,9 @@ func (c *app) open(ctx context.Context) (*client, func(), error) {
 		"type": "hello", "token": c.as.Token.Reveal(), "instance": c.as.Instance.ID, "labels": c.as.Instance.Labels, "slot": c.as.Instance.Slot,
 	})
 	if err == nil {
-		err = conn.tryFrame(final|opText, true, greeting)
+		if err = conn.tryFrame(final|opText, true, greeting); err != nil {
+			err = lost(ctx, err)
+		}
 	}
 	if err == nil {
 		_, err = answerTo(ctx, conn, "welcome")

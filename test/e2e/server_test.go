@@ -4,10 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/test/program"
 )
 
@@ -57,7 +55,7 @@ func start(t testing.TB, env ...string) *server {
 func prepare(t testing.TB, env ...string) *server {
 	t.Helper()
 	dir := t.TempDir()
-	s := &server{t: t, dir: filepath.Join(dir, "data"), addr: freeAddr(t), admin: freeAddr(t)}
+	s := &server{t: t, dir: filepath.Join(dir, "data"), addr: freeport.For(t), admin: freeport.For(t)}
 	process, err := program.NewProcess(dir)
 	if err != nil {
 		t.Fatal(err)
@@ -73,23 +71,6 @@ func prepare(t testing.TB, env ...string) *server {
 	}
 	t.Cleanup(s.finish)
 	return s
-}
-
-// freeAddr finds a loopback port for a server that must come back to it. It
-// lies below those that systems give to outgoing connections, which could take
-// it while the server is away.
-func freeAddr(t testing.TB) string {
-	t.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.N(12_000))
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			l.Close()
-			return addr
-		}
-	}
-	t.Fatal("no free port")
-	return ""
 }
 
 func (s *server) url(path string) string      { return "https://" + s.addr + path }

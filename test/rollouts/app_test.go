@@ -18,6 +18,7 @@ import (
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/test/program"
 )
 
@@ -150,7 +151,7 @@ func newApp(h *house, name string, env ...string) *web {
 
 func newWeb(h *house, name, path string, args ...string) *web {
 	h.Helper()
-	w := &web{house: h, name: name, addr: h.freeAddr(), process: h.newProcess(name, path, args...)}
+	w := &web{house: h, name: name, addr: freeport.For(h), process: h.newProcess(name, path, args...)}
 	// A worker of nginx that is on its way out would answer on a connection that is kept.
 	w.plain = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	return w

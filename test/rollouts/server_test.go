@@ -3,9 +3,6 @@ package rollouts
 import (
 	"bytes"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +13,7 @@ import (
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/test/program"
 )
 
@@ -41,7 +39,7 @@ type house struct {
 func newHouse(t testing.TB, envs ...string) *house {
 	t.Helper()
 	h := &house{TB: t, dir: t.TempDir()}
-	h.addr = h.freeAddr()
+	h.addr = freeport.For(h)
 	h.process = h.newProcess("server", binary, "serve")
 	h.process.Env = append(h.process.Env,
 		"SETPOINT_DATA_DIR="+filepath.Join(h.dir, "data"), "SETPOINT_HTTP_ADDR="+h.addr, "SETPOINT_ADMIN_ADDR=127.0.0.1:0",
@@ -89,23 +87,6 @@ func (h *house) newProcess(name, path string, args ...string) *program.Process {
 		h.must(p.Close())
 	})
 	return p
-}
-
-// freeAddr finds a loopback port for a program that must come back to it. It lies
-// below those that systems give to outgoing connections, which could take it
-// while the program is away.
-func (h *house) freeAddr() string {
-	h.Helper()
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.N(12_000))
-		l, err := net.Listen("tcp", addr)
-		if err == nil {
-			l.Close()
-			return addr
-		}
-	}
-	h.Fatal("no free port")
-	return ""
 }
 
 // run runs the server and waits until it is ready.

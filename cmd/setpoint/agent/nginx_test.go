@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +18,7 @@ import (
 
 	"github.com/setpointhq/setpoint/client/clienttest"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 )
 
 // nginx is the real one, with a folder and a port of its own.
@@ -37,7 +36,7 @@ func startNginx(t *testing.T) *nginx {
 	if _, err := os.Stat(program); err != nil {
 		t.Fatalf("nginx is not installed; 'make test-deps' sees to it: %v", err)
 	}
-	n := &nginx{program: program, dir: t.TempDir(), addr: freeAddr(t)}
+	n := &nginx{program: program, dir: t.TempDir(), addr: freeport.For(t)}
 	if err := os.Mkdir(filepath.Join(n.dir, "conf.d"), 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -72,17 +71,6 @@ http {
 		return strings.TrimSpace(read(filepath.Join(n.dir, "nginx.pid"))) == fmt.Sprint(n.cmd.Process.Pid)
 	})
 	return n
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	for {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.N(12000))
-		if l, err := net.Listen("tcp", addr); err == nil {
-			l.Close()
-			return addr
-		}
-	}
 }
 
 // says is a config of nginx that answers with a text.

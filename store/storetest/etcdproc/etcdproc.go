@@ -12,16 +12,15 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/setpointhq/setpoint/internal/freeport"
 )
 
 const (
@@ -55,8 +54,7 @@ func Start(tb testing.TB, flags ...string) *Process {
 	tb.Helper()
 	p := &Process{tb: tb, binary: build(tb), dir: tb.TempDir()}
 	certificates(tb, p)
-	port := freePort(tb)
-	p.Endpoint = "https://127.0.0.1:" + port
+	p.Endpoint = "https://" + freeport.For(tb)
 	p.args = append([]string{
 		"--name=etcd", "--log-level=warn",
 		"--data-dir=" + filepath.Join(p.dir, "data"),
@@ -206,26 +204,6 @@ func goTool(tb testing.TB, args ...string) string {
 		tb.Fatalf("go %s: %v\n%s", strings.Join(args, " "), err, stderr.String())
 	}
 	return strings.TrimSpace(string(out))
-}
-
-// freePort returns a loopback port that nobody listens on now. It lies below those
-// that systems give to outgoing connections: while etcd is down, a client that
-// dials it again and again would otherwise get that very port for itself one day.
-func freePort(tb testing.TB) string {
-	tb.Helper()
-	const lowest, highest, tries = 20_000, 32_000, 100
-	var lc net.ListenConfig
-	for range tries {
-		port := strconv.Itoa(lowest + rand.IntN(highest-lowest))
-		l, err := lc.Listen(tb.Context(), "tcp", "127.0.0.1:"+port)
-		if err != nil {
-			continue // somebody has it
-		}
-		l.Close()
-		return port
-	}
-	tb.Fatalf("no free port from %d to %d was found", lowest, highest)
-	return ""
 }
 
 // healthClient returns an HTTP client with the test's certificates.
