@@ -19,26 +19,19 @@ const lowest, highest = 20_000, 32_000
 
 // given are the ports that this process has got. None is given twice: the first
 // need not be listened at yet when the second is looked for.
-var (
-	mu    sync.Mutex
-	given = map[int]bool{}
-)
+var given sync.Map //nolint:gochecknoglobals // of int; a process has one set of ports
 
 // Addr returns an address on loopback, "127.0.0.1:20123", where nobody listens.
 // Another process could take it before it is used; the ports are chosen at random,
 // so that this is rare.
 func Addr() (string, error) {
-	mu.Lock()
-	defer mu.Unlock()
 	const tries = 1000
 	for range tries {
 		port := lowest + rand.IntN(highest-lowest) //nolint:gosec // spreads tests, guards nothing
 		addr := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-		if given[port] || !free(addr) {
-			continue
+		if _, before := given.LoadOrStore(port, true); !before && free(addr) {
+			return addr, nil
 		}
-		given[port] = true
-		return addr, nil
 	}
 	return "", fmt.Errorf("no free port from %d to %d was found", lowest, highest)
 }
