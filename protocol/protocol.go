@@ -57,6 +57,9 @@ type Host struct {
 	// TLS is how the HTTP port is secured, for protocols with a listener of their
 	// own; nil if it speaks plainly. It must not be changed: clone it.
 	TLS *tls.Config
+	// Secure is TLS for a port that has files of its own; key is the setting that
+	// holds them. It is TLS itself where none are given.
+	Secure func(key string, files TLSFiles) (*tls.Config, error)
 	// Listen binds an address; key is the setting that holds it. Where TLS is nil it
 	// refuses one that other machines reach, unless the settings allow it.
 	Listen func(ctx context.Context, key, addr string) (net.Listener, error)

@@ -44,10 +44,10 @@ func (p *port) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	(*p.handler.current.Load()).ServeHTTP(w, r)
 }
 
-// openHTTP binds the HTTP port. If it is to be secure, the server lacks its TLS
+// openHTTP binds a port for HTTP at the address that the setting key holds. If it is to be secure, the server lacks its TLS
 // configuration yet.
-func openHTTP(ctx context.Context, s HTTPSettings, secure bool, log *slog.Logger) (*port, error) {
-	l, err := bind(ctx, "http.addr", s.Addr)
+func openHTTP(ctx context.Context, key string, s HTTPSettings, secure bool, log *slog.Logger) (*port, error) {
+	l, err := bind(ctx, key, s.Addr)
 	if err != nil {
 		return nil, err
 	}

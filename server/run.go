@@ -73,6 +73,7 @@ type node struct {
 	center      *center.Center
 	protocols   []protocol.Protocol
 	served      http.Handler // what the HTTP port serves once the node is ready
+	apart       []*apart     // the ports of single protocols
 
 	// What readiness asks while the parts are still being opened.
 	storeDown chan struct{}                 // closed when the engine stopped
@@ -116,6 +117,9 @@ func Run(ctx context.Context, s *Settings, o Options) (err error) {
 	n.loaded.Store(n.view)
 	n.ready.Store(n.center)
 	n.http.handler.set(n.served)
+	for _, p := range n.apart {
+		p.handler.set(&p.served)
+	}
 	n.state.Store(serving)
 	n.log.Info("serving", "url", n.http.url(), "took", time.Since(begun).Round(time.Millisecond))
 	if o.Ready != nil {
@@ -158,10 +162,20 @@ func (n *node) drain() error {
 	// ctx has ended already: the grace is counted from here.
 	ctx, cancel := context.WithTimeout(context.Background(), n.settings.Shutdown.Grace)
 	defer cancel()
-	var errs []error
-	if err := n.http.server.Shutdown(ctx); err != nil {
-		errs = append(errs, fmt.Errorf("requests were still under way when the grace of %s was over: %w", n.settings.Shutdown.Grace, err))
+	ports := []*port{n.http}
+	for _, p := range n.apart {
+		ports = append(ports, p.port)
 	}
+	errs := make([]error, len(ports))
+	var ending sync.WaitGroup // all at once: each would use up the grace
+	for i, p := range ports {
+		ending.Go(func() {
+			if err := p.server.Shutdown(ctx); err != nil {
+				errs[i] = fmt.Errorf("requests were still under way when the grace of %s was over: %w", n.settings.Shutdown.Grace, err)
+			}
+		})
+	}
+	ending.Wait()
 	return errors.Join(append(errs, n.closeProtocols())...)
 }
 

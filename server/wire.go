@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"github.com/setpointhq/setpoint/auth"
@@ -88,7 +87,7 @@ func (n *node) openPorts(ctx context.Context) error {
 		n.admin.handler.set(adminHandler(&n.health, n.metrics))
 		n.serve("admin port", n.admin)
 	}
-	if n.http, err = openHTTP(ctx, n.settings.HTTP, n.settings.TLS.Enabled, n.log); err != nil {
+	if n.http, err = openHTTP(ctx, "http.addr", n.settings.HTTP, n.settings.TLS.Enabled, n.log); err != nil {
 		return err
 	}
 	n.onClose("http port", n.http.release)
@@ -205,18 +204,26 @@ func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *for
 	var mux protocol.Mux
 	n.health.register(mux.Handle)
 	host := protocol.Host{
-		Center: n.center, Auth: chain, Observer: n.metrics, Version: n.options.Version, Draining: n.draining, HTTP: mux.Handle,
+		Center: n.center, Auth: chain, Observer: n.metrics, Version: n.options.Version, Draining: n.draining,
 		MediaType: func(name string) string {
 			if f, err := formats.Get(name); err == nil {
 				return f.MediaType()
 			}
 			return ""
 		},
-		TLS: n.http.tls, Listen: n.listen, Ready: n.health.isReady,
+		TLS: n.http.tls, Secure: n.secure, Listen: n.listen, Ready: n.health.isReady,
 	}
 	for _, chosen := range n.settings.Protocols.Chosen() {
 		host.Log = n.log.With("part", chosen.Name)
 		host.Fail = func(err error) { n.fail("protocol "+chosen.Name, err) }
+		host.HTTP = mux.Handle
+		if ported, ok := chosen.Settings.(protocol.Ported); ok && ported.OwnPort().Addr != "" {
+			own, err := n.openApart(ctx, chosen.Name, ported.OwnPort())
+			if err != nil {
+				return err
+			}
+			host.HTTP = own.served.Handle
+		}
 		p, err := chosen.Settings.Open(ctx, host)
 		if err != nil {
 			return err
@@ -226,14 +233,6 @@ func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *for
 	n.onClose("protocols", n.closeProtocols)
 	n.served = &mux
 	return nil
-}
-
-// listen binds an address for a protocol that has a port of its own.
-func (n *node) listen(ctx context.Context, key, addr string) (net.Listener, error) {
-	if err := n.settings.TLS.guardPlain(key, addr); err != nil {
-		return nil, err
-	}
-	return bind(ctx, key, addr)
 }
 
 // measure registers what is asked of the parts at each scrape.

@@ -8,11 +8,14 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/plugin"
+	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/caller"
 )
 
 // Settings of the ws driver.
 type Settings struct {
+	// Port moves the protocol from the HTTP port to one of its own.
+	Port protocol.Port `yaml:"port" doc:"a port of its own, instead of the HTTP port"`
 	// Origins are the web sites whose pages may connect, beside the node's own.
 	Origins []string `yaml:"origins" doc:"web sites whose pages may connect, as https://host or https://host:port, beside pages that the node itself serves; programs that are no browsers do not need to be named"`
 	// TrustedProxies are the peers whose X-Forwarded-For is believed.
@@ -46,6 +49,7 @@ type Settings struct {
 // Defaults fills every field.
 func (s *Settings) Defaults() {
 	*s = Settings{
+		Port:             protocol.DefaultPort(),
 		MaxConnections:   60_000,
 		MaxSubscriptions: 64,
 		MaxPatterns:      100,
@@ -98,8 +102,11 @@ func (s *Settings) Validate() error {
 	if _, err := s.proxies(); err != nil {
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.Port.Validate(place+".port"))...)
 }
+
+// OwnPort implements protocol.Ported.
+func (s *Settings) OwnPort() protocol.Port { return s.Port }
 
 // isOrigin reports whether a text is what browsers send as Origin.
 func isOrigin(text string) bool {

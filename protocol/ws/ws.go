@@ -179,6 +179,6 @@ func (g *gateway) observe(op string, err error, started time.Time) {
 }
 
 var (
-	_ protocol.Driver   = (*Settings)(nil)
+	_ protocol.Ported   = (*Settings)(nil)
 	_ protocol.Protocol = (*gateway)(nil)
 )
