@@ -166,17 +166,17 @@ func (n *node) drain() error {
 	for _, p := range n.apart {
 		ports = append(ports, p.port)
 	}
-	errs := make([]error, len(ports))
+	ended := make([]error, len(ports))
 	var ending sync.WaitGroup // all at once: each would use up the grace
 	for i, p := range ports {
 		ending.Go(func() {
 			if err := p.server.Shutdown(ctx); err != nil {
-				errs[i] = fmt.Errorf("requests were still under way when the grace of %s was over: %w", n.settings.Shutdown.Grace, err)
+				ended[i] = fmt.Errorf("requests were still under way when the grace of %s was over: %w", n.settings.Shutdown.Grace, err)
 			}
 		})
 	}
 	ending.Wait()
-	return errors.Join(append(errs, n.closeProtocols())...)
+	return errors.Join(errors.Join(ended...), n.closeProtocols())
 }
 
 // closeProtocols ends what outlived the draining.

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"slices"
@@ -137,7 +138,8 @@ func (s *Server) settings() (*server.Settings, error) {
 	case !o.Durable:
 		set("store.etcd.unsafe_no_fsync", "true")
 	}
-	for key, value := range o.Settings {
+	for _, key := range slices.Sorted(maps.Keys(o.Settings)) { // a choice of drivers before their settings
+		value := o.Settings[key]
 		from.Flags = slices.DeleteFunc(from.Flags, func(f server.Flag) bool { return f.Key == key })
 		set(key, value)
 	}
