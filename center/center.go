@@ -86,6 +86,7 @@ type Center struct {
 	started   time.Time
 	pulse     *pulse
 	instances *instances
+	admission *admission
 
 	snapshotter store.Snapshotter
 	version     string
@@ -109,7 +110,7 @@ func New(o Options) *Center {
 		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now, elector: o.Elector,
 		refusals: newRefusals(), turns: newTurns(),
 		node: o.Node, nodes: o.Nodes, engine: o.Engine, self: o.Self, started: o.Now().UTC().Round(0),
-		pulse: newPulse(), instances: newInstances(o.Limits),
+		pulse: newPulse(), instances: newInstances(o.Limits), admission: newAdmission(o.Limits),
 		snapshotter: o.Snapshotter, version: o.Version, engineName: o.EngineName, backing: make(chan struct{}, 1),
 		importing: make(chan struct{}, 1), spool: o.Spool,
 	}
@@ -360,6 +361,8 @@ type Limits struct {
 	RolloutHistory   time.Duration `yaml:"rollout_history" doc:"how long launches that have ended are remembered; 0 keeps them for ever"`
 	InstancesKept    time.Duration `yaml:"instances_kept" doc:"how long a node remembers an instance that has left"`
 	InstancesMost    int           `yaml:"instances_most" doc:"most instances that a node remembers beside those with an open watch"`
+	TenantWatches    int           `yaml:"tenant_watches" doc:"most watches that one tenant has open on a node, over all protocols"`
+	WaitingWatches   int           `yaml:"waiting_watches" doc:"most clients that wait for a node to catch up with what they have seen, after it started or was cut off; others are told to come again"`
 	MaxStaleness     time.Duration `yaml:"max_staleness" doc:"how long a node that is cut off from the others goes on serving what it knows; 0 means for ever"`
 }
 
@@ -379,6 +382,8 @@ func (l *Limits) Defaults() {
 		RolloutHistory:   90 * 24 * time.Hour,
 		InstancesKept:    10 * time.Minute,
 		InstancesMost:    50_000,
+		TenantWatches:    60_000,
+		WaitingWatches:   1_000,
 	}
 }
 
@@ -397,6 +402,7 @@ func (l Limits) Validate() error {
 		{"revision_wait", int64(l.RevisionWait), int64(time.Millisecond)},
 		{"session_ttl", int64(l.SessionTTL), int64(time.Minute)}, {"token_ttl", int64(l.TokenTTL), int64(time.Minute)},
 		{"instances_kept", int64(l.InstancesKept), int64(time.Minute)}, {"instances_most", int64(l.InstancesMost), 1},
+		{"tenant_watches", int64(l.TenantWatches), 1}, {"waiting_watches", int64(l.WaitingWatches), 1},
 	} {
 		if b.value < b.min {
 			errs = append(errs, fmt.Errorf("limits.%s: must be at least %d", b.name, b.min))

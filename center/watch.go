@@ -30,6 +30,7 @@ type Watch struct {
 	sub      *view.Subscription
 	identity auth.Identity
 	scopes   []config.Path
+	tenants  []string // that it is counted against
 	// password is the stored hash of the one that opened the watch, where one did.
 	password string
 	notify   func()
@@ -58,6 +59,9 @@ type Delivery struct {
 // Watch subscribes. notify is called, from loops that serve everybody, whenever
 // Next may have something new or Staleness has changed; it must not block. The
 // caller calls Next once without being notified, and Close at the end.
+//
+// It is Throttled where the tenant has too many watches open on this node, and
+// Unavailable where too many clients wait for the node to catch up.
 func (c *Center) Watch(ctx context.Context, r WatchRequest, notify func()) (*Watch, error) {
 	const op = "config.watch"
 	id, err := c.authenticated(ctx, op)
@@ -68,12 +72,17 @@ func (c *Center) Watch(ctx context.Context, r WatchRequest, notify func()) (*Wat
 	if err != nil {
 		return nil, err
 	}
+	tenants := tenantsOf(scopes)
+	if err := c.admission.enter(op, tenants); err != nil {
+		return nil, err
+	}
 	after, err := c.resumeAt(ctx, op, r.After)
 	if err != nil {
+		c.admission.leave(tenants)
 		return nil, err
 	}
 	w := &Watch{
-		center: c, identity: id, scopes: scopes, notify: notify,
+		center: c, identity: id, scopes: scopes, tenants: tenants, notify: notify,
 		client: r.Client, request: auth.RequestFrom(ctx), protocol: r.Protocol, patterns: slices.Clone(r.Patterns), selects: patterns,
 	}
 	if user, ok := c.directory.User(id.Subject); ok {
@@ -120,6 +129,14 @@ func (c *Center) resumeAt(ctx context.Context, op string, after config.Token) (i
 	if cluster != c.view.Snapshot().Cluster {
 		return 0, nil
 	}
+	if c.view.Snapshot().Revision >= revision {
+		return revision, nil
+	}
+	done, err := c.admission.wait(op)
+	if err != nil {
+		return 0, err
+	}
+	defer done()
 	if c.waitFor(ctx, revision) == nil {
 		return revision, nil
 	}
@@ -181,4 +198,6 @@ func (w *Watch) Revision() config.Token { return w.center.token(w.sub.Revision()
 func (w *Watch) Close() {
 	w.center.instances.remove(w, w.center.now())
 	w.sub.Close()
+	w.center.admission.leave(w.tenants)
+	w.tenants = nil
 }
