@@ -41,6 +41,7 @@ const (
 	limitChangeSet     = 8
 	limitChangeSetSize = 4 << 20
 	limitComment       = 200
+	limitWatches       = 30                     // of a tenant
 	limitWait          = 500 * time.Millisecond // for a revision
 )
 
@@ -146,6 +147,7 @@ func limits() center.Limits {
 	l.ConfigSize, l.ConfigsPerEnv = LimitConfigSize, limitConfigs
 	l.ChangeSetConfigs, l.ChangeSetSize = limitChangeSet, limitChangeSetSize
 	l.CommentLength, l.RevisionWait = limitComment, limitWait
+	l.TenantWatches = limitWatches
 	return l
 }
 

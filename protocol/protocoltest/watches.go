@@ -24,6 +24,7 @@ func watchScenarios() []scenario {
 		{"a slow one gets the latest", needs, watchSlowly},
 		{"as many patterns as may be, and one more", needs, watchPatterns},
 		{"patterns that cannot be", needs, watchBadPatterns},
+		{"as many as a tenant may have, and one more", needs, watchTooMany},
 		{"several on one client", needs, watchTwice},
 		{"ended by a revoked token", needs, watchRevoked},
 		{"ended by a withdrawn right", needs, watchWithdrawn},
@@ -294,6 +295,21 @@ func watchBadPatterns(s *stage) {
 		s.refused("the pattern "+pattern, config.Invalid, err)
 		s.sameError("the pattern "+pattern, want, err)
 	}
+}
+
+// watchTooMany has the places of the tenant taken by others, so that the client of
+// the protocol is the one too many.
+func watchTooMany(s *stage) {
+	app, _ := s.application(config.Client{})
+	s.publish("a.json", "1")
+	r := WatchRequest{Patterns: []string{s.prod.String()}}
+	var others []*follower
+	for range limitWatches {
+		others = append(others, s.watch(s.arrange, r))
+	}
+	s.refused("one watch more", config.Throttled, s.watchError(app, r))
+	others[0].stream.Close()
+	s.watch(app, r).current()
 }
 
 func watchTwice(s *stage) {
