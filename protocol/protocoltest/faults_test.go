@@ -310,14 +310,19 @@ func oneByOne(b *broken) {
 	}
 }
 
-// piecemeal reads an env config by config.
+// piecemeal reads one config after the other, and lets what is published meanwhile
+// come between them.
 func piecemeal(b *broken) {
+	const patience = 1000
 	b.snapshot = func(ctx context.Context, r Read) (Snapshot, error) {
 		s, err := b.reference.Snapshot(ctx, r)
 		for i := range s.Configs {
 			c := &s.Configs[i]
-			runtime.Gosched()
 			one, err := b.reference.Get(ctx, Read{Path: c.Path})
+			for try := 0; err == nil && i > 0 && one.Version == s.Configs[0].Version && try < patience; try++ {
+				runtime.Gosched()
+				one, err = b.reference.Get(ctx, Read{Path: c.Path})
+			}
 			if err != nil {
 				return s, err
 			}
