@@ -21,6 +21,8 @@ BINARY     := bin/setpoint
 MAX_BYTES  := 62914560 # 60 MiB, stripped
 LINTER     := $(CURDIR)/bin/golangci-lint
 BUF        := $(CURDIR)/bin/buf
+# What npm leaves when it has installed the libraries that are locked.
+NODE_LIBS  := test/interop/node/node_modules/.package-lock.json
 
 # One way to compile for the binary, the linter and what the linter looks at, so
 # that the build cache serves all three: static, and the same on every machine.
@@ -105,8 +107,15 @@ unit: test-deps ## Unit tests, conformance suites and fuzz seeds, under the race
 	$(GO_TEST) $(UNIT_PKGS)
 
 .PHONY: e2e
-e2e: test-deps build $(LINTER) ## CLI scripts and end-to-end tests against the built binary
+e2e: test-deps build $(LINTER) node-libs ## CLI scripts and end-to-end tests against the built binary
 	SETPOINT_BIN=$(CURDIR)/$(BINARY) GOLANGCI_LINT=$(LINTER) $(GO_TEST) $(E2E_PKGS)
+
+.PHONY: node-libs
+node-libs: $(NODE_LIBS) ## Fetch the clients in JavaScript that tests drive, as they are locked
+
+$(NODE_LIBS): test/interop/node/package.json test/interop/node/package-lock.json | test-deps
+	cd test/interop/node && npm ci --ignore-scripts --no-audit --no-fund
+	@touch $@
 
 .PHONY: fault
 fault: test-deps build ## One round of faults on a cluster of the built binary, judged
@@ -155,4 +164,4 @@ vuln: ## Look the dependencies up in Go's vulnerability database (needs the netw
 
 .PHONY: clean
 clean: ## Remove what was built
-	rm -rf bin dist coverage.txt
+	rm -rf bin dist coverage.txt test/interop/node/node_modules
