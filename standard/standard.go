@@ -15,8 +15,6 @@ import (
 	"github.com/setpointhq/setpoint/format"
 	"github.com/setpointhq/setpoint/format/json"
 	"github.com/setpointhq/setpoint/format/text"
-	"github.com/setpointhq/setpoint/protocol"
-	"github.com/setpointhq/setpoint/protocol/rest"
 	"github.com/setpointhq/setpoint/server"
 	"github.com/setpointhq/setpoint/store"
 	storememory "github.com/setpointhq/setpoint/store/memory"
@@ -40,7 +38,7 @@ func Drivers() *server.Drivers {
 	addTOML(d)
 	d.Formats.Add("text", func() format.Format { return text.New() })
 
-	d.Protocols.Add(rest.Name, func() protocol.Driver { return new(rest.Settings) })
+	addREST(d)
 	addWebSocket(d)
 	addGRPC(d)
 	return d

@@ -17,7 +17,6 @@ import (
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/cmd/setpoint/agent"
 	"github.com/setpointhq/setpoint/cmd/setpoint/backups"
-	"github.com/setpointhq/setpoint/cmd/setpoint/benchmark"
 	"github.com/setpointhq/setpoint/cmd/setpoint/certificates"
 	"github.com/setpointhq/setpoint/cmd/setpoint/cli"
 	"github.com/setpointhq/setpoint/cmd/setpoint/node"
@@ -49,7 +48,7 @@ func root(env cli.Env, program string) *cobra.Command {
 	all := cli.Root(env)
 	all.AddGroup(&cobra.Group{ID: "server", Title: "Server:"})
 	commands := node.Commands(node.Env{Drivers: drivers, Environ: env.Environ, Program: program, Version: env.Version, Now: clock()})
-	commands = append(commands, benchmark.Command(benchmark.Env{Drivers: drivers, Version: env.Version, Connect: connect}))
+	commands = append(commands, benchCommands(drivers, env.Version, connect)...)
 	commands = append(commands, certificates.Command())
 	// Commands of your own go here: commands = append(commands, …).
 	for _, c := range commands {

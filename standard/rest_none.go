@@ -1,0 +1,7 @@
+//go:build no_rest
+
+package standard
+
+import "github.com/setpointhq/setpoint/server"
+
+func addREST(*server.Drivers) {}
