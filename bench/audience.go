@@ -20,6 +20,7 @@ const (
 // has the whole of an event.
 type audience struct {
 	conns   connections
+	speech  speech
 	judge   func(event []byte) error // looks at every event; nil for not
 	wave    atomic.Pointer[wave]
 	running sync.WaitGroup
@@ -39,21 +40,22 @@ type wave struct {
 // gathering says who subscribes.
 type gathering struct {
 	n       int
-	request func(i int) []byte
+	speech  speech
+	request func(i int) [][]byte     // in the parts that speech sends
 	judge   func(event []byte) error // nil for one that is content with everything
 }
 
 // alike are n who subscribe with the same request.
-func alike(n int, request []byte) gathering {
-	return gathering{n: n, request: func(int) []byte { return request }}
+func alike(n int, s speech, request [][]byte) gathering {
+	return gathering{n: n, speech: s, request: func(int) [][]byte { return request }}
 }
 
 // gather opens the subscriptions and returns when each has been told that it is
 // current.
 func gather(ctx context.Context, s server, g gathering) (*audience, error) {
-	a := &audience{conns: make(connections, g.n), judge: g.judge, failed: make(chan error, 1)}
+	a := &audience{conns: make(connections, g.n), speech: g.speech, judge: g.judge, failed: make(chan error, 1)}
 	err := atOnce(ctx, g.n, dialing, func(ctx context.Context, i int) error {
-		c, err := s.dial(ctx)
+		c, err := s.dialFor(ctx, g.speech.alpn())
 		if err != nil {
 			return err
 		}
@@ -83,41 +85,25 @@ func (a *audience) close() {
 
 // listen is one subscriber. ready is told once, when it is current or when it
 // never will be.
-func (a *audience) listen(i int, request []byte, ready chan<- error) {
-	c := a.conns[i]
-	l := listener{}
-	err := func() error {
-		_ = c.SetDeadline(time.Now().Add(patience)) // a connection that is gone fails by itself
-		if _, err := c.Write(request); err != nil {
-			return err
+func (a *audience) listen(i int, request [][]byte, ready chan<- error) {
+	c, isCurrent := a.conns[i], false
+	_ = c.SetDeadline(time.Now().Add(patience)) // a connection that is gone fails by itself
+	err := a.speech.listen(c, request, func(event []byte) error {
+		if !isCurrent && a.speech.isCurrent(event) {
+			isCurrent = true
+			_ = c.SetDeadline(time.Time{})
+			ready <- nil
 		}
-		head, err := c.in.head()
-		if err != nil {
-			return err
+		a.hear(i, event)
+		if a.judge != nil {
+			return a.judge(event)
 		}
-		if head.status != 200 || !head.chunked {
-			return c.unexpected(head)
-		}
-		return c.in.body(head, func(piece []byte) error {
-			var wrong error
-			err := l.take(piece, func(event []byte) {
-				if !l.current && bytes.HasPrefix(event, []byte(current)) {
-					l.current = true
-					_ = c.SetDeadline(time.Time{})
-					ready <- nil
-				}
-				a.hear(i, event)
-				if a.judge != nil && wrong == nil {
-					wrong = a.judge(event)
-				}
-			})
-			return errors.Join(err, wrong)
-		})
-	}()
-	switch {
-	case err == nil:
+		return nil
+	})
+	if err == nil {
 		err = errors.New("the server ended the stream")
-	case !l.current:
+	}
+	if !isCurrent {
 		ready <- err
 		return
 	}
@@ -168,13 +154,12 @@ func (a *audience) send(ctx context.Context, mark string, publish func() error) 
 
 // listener puts Server-Sent Events together from the pieces of a body.
 type listener struct {
-	part    []byte // of an event that has no end yet
-	current bool
+	part []byte // of an event that has no end yet
 }
 
-// take hands on each event that the piece completes. An event is good until
-// heard returns.
-func (l *listener) take(piece []byte, heard func(event []byte)) error {
+// take hands on each event that the piece completes, until heard returns an
+// error. An event is good until heard returns.
+func (l *listener) take(piece []byte, heard func(event []byte) error) error {
 	end := []byte("\n\n")
 	text := piece
 	if len(l.part) > 0 {
@@ -186,7 +171,9 @@ func (l *listener) take(piece []byte, heard func(event []byte)) error {
 		if !found {
 			break
 		}
-		heard(event)
+		if err := heard(event); err != nil {
+			return err
+		}
 		text = rest
 	}
 	if len(text) > largestEvent {

@@ -15,7 +15,7 @@ import (
 // openFanout starts the bare fan-out and gathers subscribers around it.
 func openFanout(t *testing.T, subscribers int) (*audience, sender, *process) {
 	t.Helper()
-	return openFanoutFor(t, gathering{n: subscribers})
+	return openFanoutFor(t, gathering{n: subscribers, speech: sse{}})
 }
 
 func openFanoutFor(t *testing.T, g gathering) (*audience, sender, *process) {
@@ -23,7 +23,7 @@ func openFanoutFor(t *testing.T, g gathering) (*audience, sender, *process) {
 	o := options(t)
 	var ready listening
 	floor, err := o.startFloor(t.Context(), floorFanout, fanoutSetup{
-		Head: []byte(streamHead), Event: []byte("event: changes\ndata: " + mark(1) + "\n\n"), Mark: mark(1),
+		Head: g.speech.welcome(), Event: g.speech.frame([]byte("event: changes\ndata: " + mark(1))), Mark: mark(1),
 	}, &ready)
 	if err != nil {
 		t.Fatal(err)
@@ -33,7 +33,7 @@ func openFanoutFor(t *testing.T, g gathering) (*audience, sender, *process) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g.request = alike(0, s.request("GET", "/", "", "", nil)).request
+	g.request = alike(0, g.speech, g.speech.subscription(s, "")).request
 	fan, err := gather(t.Context(), s, g)
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,7 @@ func events(t *testing.T, text []byte, size int) []string {
 	var l listener
 	var got []string
 	for piece := range slices.Chunk(text, size) {
-		if err := l.take(piece, func(event []byte) { got = append(got, string(event)) }); err != nil {
+		if err := l.take(piece, func(event []byte) error { got = append(got, string(event)); return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -103,7 +103,7 @@ func TestRefusesAnEventWithoutEnd(t *testing.T) {
 	var l listener
 	piece := bytes.Repeat([]byte("x"), 1<<16)
 	for range 2 * largestEvent / len(piece) {
-		if err := l.take(piece, func([]byte) {}); err != nil {
+		if err := l.take(piece, func([]byte) error { return nil }); err != nil {
 			return
 		}
 	}

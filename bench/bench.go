@@ -24,15 +24,16 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-// RunningScenarios lists what can be measured of a server that runs already: all but
-// those that start servers of their own.
-func RunningScenarios() []string {
-	return slices.DeleteFunc(Scenarios(), func(s string) bool { return s == scenarioCluster })
-}
-
-// Scenarios lists what can be measured, in the order in which it is.
-func Scenarios() []string {
-	return []string{scenarioRead, scenarioNotModified, scenarioPublish, scenarioCluster, scenarioWatch, scenarioSwitch, scenarioResolve, scenarioEtcd}
+// scenario is something that can be measured.
+type scenario struct {
+	name    string
+	measure func(*run, context.Context) ([]Result, error)
+	// files is how many files it opens at a time in one process, beyond those of
+	// readers and writers.
+	files func(*Options) int
+	own   bool // it starts servers of its own
+	rare  bool // it is measured only if it is asked for
+	more  bool // it asks more of a running server than REST, which might be off
 }
 
 const (
@@ -45,6 +46,54 @@ const (
 	scenarioResolve     = "resolve"
 	scenarioEtcd        = "etcd"
 )
+
+// scenarios lists them in the order in which they are measured.
+func scenarios() []scenario {
+	watching := func(o *Options) int { return 2 * o.Subscribers }
+	watch := func(protocol string) scenario {
+		s := scenario{name: scenarioWatch, files: watching}
+		if protocol != overSSE {
+			s.name, s.more, s.rare = scenarioWatch+"-"+protocol, true, protocol == overGRPCHTTP
+		}
+		s.measure = func(r *run, ctx context.Context) ([]Result, error) { return r.watch(ctx, s.name, protocol) }
+		return s
+	}
+	list := []scenario{
+		{name: scenarioRead, measure: (*run).read},
+		{name: scenarioNotModified, measure: (*run).notModified},
+		{name: scenarioPublish, measure: (*run).publish},
+		{name: scenarioCluster, measure: (*run).cluster, own: true},
+	}
+	for _, protocol := range Protocols() {
+		list = append(list, watch(protocol))
+	}
+	return append(list,
+		scenario{name: scenarioSwitch, measure: (*run).switches, files: func(o *Options) int { return 2 * o.Instances }},
+		scenario{name: scenarioResolve, measure: (*run).resolve},
+		scenario{name: scenarioEtcd, measure: (*run).etcd},
+	)
+}
+
+// Scenarios lists what can be measured, in the order in which it is.
+func Scenarios() []string { return names(func(scenario) bool { return true }) }
+
+// UsualScenarios lists what is measured if nothing else is asked for.
+func UsualScenarios() []string { return names(func(s scenario) bool { return !s.rare }) }
+
+// RunningScenarios lists what can be measured of every server that runs already.
+func RunningScenarios() []string {
+	return names(func(s scenario) bool { return !s.rare && !s.own && !s.more })
+}
+
+func names(which func(scenario) bool) []string {
+	var out []string
+	for _, s := range scenarios() {
+		if which(s) {
+			out = append(out, s.name)
+		}
+	}
+	return out
+}
 
 // Options say what to measure, and how.
 type Options struct {
@@ -75,9 +124,9 @@ type Options struct {
 
 // Defaults fills what is measured and how.
 func (o *Options) Defaults() {
-	o.Scenarios = Scenarios()
+	o.Scenarios = UsualScenarios()
 	o.Dir = filepath.Join("data", "bench")
-	o.Rounds, o.Duration = 5, 3*time.Second
+	o.Rounds, o.Duration = 3, 3*time.Second
 	o.Connections, o.Writers = 64, 64
 	o.Subscribers, o.Publishes, o.Instances = 5000, 20, 500
 }
@@ -107,8 +156,10 @@ func (o *Options) Validate() error {
 			errs = append(errs, fmt.Errorf("there is no scenario %q; there are: %s", s, strings.Join(Scenarios(), ", ")))
 		}
 	}
-	if o.Server != nil && slices.Contains(o.Scenarios, scenarioCluster) {
-		errs = append(errs, fmt.Errorf("the scenario %s starts three servers of its own; leave it out where a running server is measured", scenarioCluster))
+	for _, s := range scenarios() {
+		if o.Server != nil && s.own && slices.Contains(o.Scenarios, s.name) {
+			errs = append(errs, fmt.Errorf("the scenario %s starts servers of its own; leave it out where a running server is measured", s.name))
+		}
 	}
 	if o.ProfileDir != "" && o.Server != nil && o.Admin == "" {
 		errs = append(errs, errors.New("profiles of a running server come from its admin port; say where that is"))
@@ -120,11 +171,10 @@ func (o *Options) Validate() error {
 func (o *Options) files() int {
 	const others = 256
 	n := 4 * max(o.Connections, o.Writers)
-	if slices.Contains(o.Scenarios, scenarioWatch) {
-		n = max(n, 2*o.Subscribers)
-	}
-	if slices.Contains(o.Scenarios, scenarioSwitch) {
-		n = max(n, 2*o.Instances)
+	for _, s := range scenarios() {
+		if s.files != nil && slices.Contains(o.Scenarios, s.name) {
+			n = max(n, s.files(o))
+		}
 	}
 	return n + others
 }
@@ -169,17 +219,13 @@ func Run(ctx context.Context, o Options) (_ *Report, err error) {
 		Time: time.Now().UTC(), Machine: machine, Server: r.target.version, Endpoint: r.target.server.addr,
 		Rounds: o.Rounds, Seconds: o.Duration.Seconds(),
 	}
-	measure := map[string]func(context.Context) ([]Result, error){
-		scenarioRead: r.read, scenarioNotModified: r.notModified, scenarioPublish: r.publish, scenarioCluster: r.cluster,
-		scenarioWatch: r.watch, scenarioSwitch: r.switches, scenarioResolve: r.resolve, scenarioEtcd: r.etcd,
-	}
-	for _, name := range Scenarios() {
-		if !slices.Contains(o.Scenarios, name) {
+	for _, s := range scenarios() {
+		if !slices.Contains(o.Scenarios, s.name) {
 			continue
 		}
-		results, err := measure[name](ctx)
+		results, err := s.measure(r, ctx)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 		report.Results = append(report.Results, results...)
 	}

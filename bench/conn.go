@@ -39,7 +39,13 @@ type conn struct {
 // agent is how the load generator names itself.
 const agent = "setpoint-bench"
 
-func (s server) dial(ctx context.Context) (*conn, error) { return s.dialFor(ctx, "http/1.1") }
+// The names of HTTP's versions in a TLS handshake.
+const (
+	alpnHTTP1 = "http/1.1"
+	alpnHTTP2 = "h2"
+)
+
+func (s server) dial(ctx context.Context) (*conn, error) { return s.dialFor(ctx, alpnHTTP1) }
 
 // dialFor opens a connection for the protocol.
 func (s server) dialFor(ctx context.Context, protocol string) (*conn, error) {

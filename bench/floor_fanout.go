@@ -12,7 +12,7 @@ import (
 
 // fanoutSetup is what the bare fan-out sends: the bytes that the server sent.
 type fanoutSetup struct {
-	Head  []byte `json:"head"`  // of the answer to a subscriber
+	Head  []byte `json:"head"`  // to each subscriber, until it is current
 	Event []byte `json:"event"` // to each subscriber at each trigger
 	Mark  string `json:"mark"`  // stands in Event for what a trigger brings
 }
@@ -28,10 +28,6 @@ type fanout struct {
 	conns map[net.Conn]struct{}
 	wakes []chan []byte
 }
-
-// current tells a subscriber, as the server does, that it will miss nothing
-// from here on.
-const current = "event: current\n"
 
 func serveFanoutFloor(t talk) error {
 	f := &fanout{conns: map[net.Conn]struct{}{}}
@@ -87,7 +83,8 @@ func (f *fanout) close() {
 	f.wakes = nil
 }
 
-// serve tells a subscriber, which asks with GET, from the one who triggers.
+// serve tells a subscriber, which asks with GET or begins to speak HTTP/2, from
+// the one who triggers.
 func (f *fanout) serve(c net.Conn) {
 	in := newReader(c)
 	for {
@@ -95,7 +92,7 @@ func (f *fanout) serve(c net.Conn) {
 		if err != nil {
 			return
 		}
-		if bytes.HasPrefix(head, []byte("GET ")) {
+		if bytes.HasPrefix(head, []byte("GET ")) || bytes.HasPrefix(head, []byte("PRI ")) {
 			f.subscribe(c)
 			return
 		}
@@ -117,7 +114,7 @@ func (f *fanout) subscribe(c net.Conn) {
 	}
 	f.wakes = append(f.wakes, wake)
 	f.mu.Unlock()
-	if _, err := c.Write(append(bytes.Clone(f.setup.Head), chunk([]byte(current+"data: {}\n\n"))...)); err != nil {
+	if _, err := c.Write(f.setup.Head); err != nil {
 		return
 	}
 	for message := range wake {
@@ -147,7 +144,7 @@ func (f *fanout) trigger(in *reader, head []byte) error {
 	if err != nil {
 		return err
 	}
-	message := chunk(bytes.ReplaceAll(f.setup.Event, []byte(f.setup.Mark), mark))
+	message := bytes.ReplaceAll(f.setup.Event, []byte(f.setup.Mark), mark)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, wake := range f.wakes {

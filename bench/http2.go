@@ -41,22 +41,27 @@ type conn2 struct {
 
 // dial2 opens a connection on which the one request is to be repeated.
 func (s server) dial2(ctx context.Context, block []byte) (*conn2, error) {
-	c, err := s.dialFor(ctx, "h2")
+	c, err := s.dialFor(ctx, alpnHTTP2)
 	if err != nil {
 		return nil, err
 	}
-	if t, ok := c.Conn.(*tls.Conn); !ok || t.ConnectionState().NegotiatedProtocol != "h2" {
+	if t, ok := c.Conn.(*tls.Conn); !ok || t.ConnectionState().NegotiatedProtocol != alpnHTTP2 {
 		return nil, errors.Join(errors.New("the server does not speak HTTP/2"), c.Close())
 	}
+	if _, err := c.Write(helloHTTP2()); err != nil {
+		return nil, errors.Join(err, c.Close())
+	}
+	return &conn2{conn: c, frame: appendFrame(nil, frameHeaders, flagEndStream|flagEndHeaders, 0, block)}, nil
+}
+
+// helloHTTP2 is what a client begins with. Its windows are so wide that it need
+// hardly ever open them further.
+func helloHTTP2() []byte {
 	settings := []byte{0, 2, 0, 0, 0, 0} // ENABLE_PUSH: no
 	settings = append(settings, 0, 4)    // INITIAL_WINDOW_SIZE
 	settings = binary.BigEndian.AppendUint32(settings, wholeWindow)
 	hello := appendFrame([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frameSettings, 0, 0, settings)
-	hello = appendFrame(hello, frameWindowUpdate, 0, 0, binary.BigEndian.AppendUint32(nil, wholeWindow-firstWindow))
-	if _, err := c.Write(hello); err != nil {
-		return nil, errors.Join(err, c.Close())
-	}
-	return &conn2{conn: c, frame: appendFrame(nil, frameHeaders, flagEndStream|flagEndHeaders, 0, block)}, nil
+	return appendFrame(hello, frameWindowUpdate, 0, 0, binary.BigEndian.AppendUint32(nil, wholeWindow-firstWindow))
 }
 
 func appendFrame(b []byte, kind, flags byte, stream uint32, payload []byte) []byte {
@@ -159,7 +164,7 @@ func (r *reader) frame() (frame, error) {
 // take returns the next n bytes, which are good until more is read.
 func (r *reader) take(n int) ([]byte, error) {
 	for r.end-r.start < n {
-		if err := r.fill(2 * largestFrame); err != nil {
+		if err := r.fill(max(n, 2*largestFrame)); err != nil {
 			return nil, err
 		}
 	}

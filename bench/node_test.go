@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"time"
@@ -16,9 +17,12 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/format"
 	"github.com/setpointhq/setpoint/format/json"
+	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/internal/view"
 	"github.com/setpointhq/setpoint/protocol"
+	grpcprotocol "github.com/setpointhq/setpoint/protocol/grpc"
 	"github.com/setpointhq/setpoint/protocol/rest"
+	"github.com/setpointhq/setpoint/protocol/ws"
 	"github.com/setpointhq/setpoint/store/memory"
 )
 
@@ -47,14 +51,23 @@ func startNode() (node Node, stop func(), err error) {
 		Authorizer: rbac.New(directory), Passwords: hasher, Limits: limits, Log: log,
 	})
 	var mux protocol.Mux
-	var settings rest.Settings
-	settings.Defaults()
+	opened := make(chan struct{})
+	listener := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-opened
+		mux.ServeHTTP(w, r)
+	}))
+	listener.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	listener.EnableHTTP2 = true
+	listener.StartTLS()
 	draining := make(chan struct{})
-	api, err := settings.Open(ctx, protocol.Host{
+	host := protocol.Host{
 		Center: c, Auth: chain, Log: log, Observer: protocol.NoObserver{}, Version: "test",
-		MediaType: func(f string) string { return "application/" + f }, Draining: draining, HTTP: mux.Handle,
-	})
+		MediaType: func(f string) string { return "application/" + f }, Draining: draining, HTTP: mux.Handle, TLS: listener.TLS,
+	}
+	protocols, port, err := openProtocols(ctx, host)
+	close(opened)
 	if err != nil {
+		listener.Close()
 		cancel()
 		return node, nil, err
 	}
@@ -62,22 +75,41 @@ func startNode() (node Node, stop func(), err error) {
 	running.Go(func() { _ = v.Run(ctx) })
 	running.Go(func() { _ = c.Run(ctx) })
 	<-v.Ready()
-	listener := httptest.NewUnstartedServer(&mux)
-	listener.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
-	listener.EnableHTTP2 = true
-	listener.StartTLS()
 	node = Node{
 		URL: listener.URL, Fingerprint: client.Fingerprint(listener.Certificate()),
-		Username: center.AdminUser, Password: password.Reveal(),
+		Username: center.AdminUser, Password: password.Reveal(), GRPC: port,
 	}
 	return node, func() {
 		close(draining)
-		api.Close(context.Background())
+		for _, p := range protocols {
+			p.Close(context.Background())
+		}
 		listener.Close()
 		cancel()
 		running.Wait()
 		s.Close()
 	}, nil
+}
+
+// openProtocols opens all that can be measured, gRPC on a port of its own too.
+func openProtocols(ctx context.Context, host protocol.Host) (all []protocol.Protocol, port string, err error) {
+	if port, err = freeport.Addr(); err != nil {
+		return nil, "", err
+	}
+	byRPC := new(grpcprotocol.Settings)
+	drivers := []protocol.Driver{new(rest.Settings), new(ws.Settings), byRPC}
+	for _, d := range drivers {
+		d.Defaults()
+	}
+	byRPC.Addr = port
+	for _, d := range drivers {
+		p, err := d.Open(ctx, host)
+		if err != nil {
+			return all, "", err
+		}
+		all = append(all, p)
+	}
+	return all, port, nil
 }
 
 func openAuth(ctx context.Context, env auth.Env) (auth.Chain, auth.PasswordHasher, error) {

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"sync/atomic"
 
@@ -73,7 +72,7 @@ func (r *run) switches(ctx context.Context) (_ []Result, err error) {
 		{"setpoint", r.target.server, r.target.pids, s.whole, s.sender},
 		{"bare TLS write", bare, floor.pids(), nil, func(c *conn) sender { return triggerSender(bare, c) }},
 	} {
-		fan, each, err := r.gatherAround(ctx, subject.server, subject.pids, gathering{r.Instances, s.request, subject.judge})
+		fan, each, err := r.gatherAround(ctx, subject.server, subject.pids, gathering{n: r.Instances, speech: sse{}, request: s.request, judge: subject.judge})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", subject.name, err)
 		}
@@ -130,7 +129,7 @@ func (s *switched) launch(ctx context.Context) error {
 
 // capture switches as long as it takes to see what that sends to an instance.
 func (s *switched) capture(ctx context.Context, r *run) (fanoutSetup, error) {
-	setup, err := r.captureEvent(ctx, s.request(0), mark(marksGreen), func(c *conn) (func() error, error) { return s.sender(c).send, nil })
+	setup, err := r.captureEvent(ctx, s.t.over(overSSE), s.request(0), mark(marksGreen), func(c *conn) (func() error, error) { return s.sender(c).send, nil })
 	if err != nil {
 		return setup, err
 	}
@@ -154,13 +153,9 @@ func (s *switched) act() client.LaunchAct {
 }
 
 // request is the watch of one of the instances, which says who it is.
-func (s *switched) request(i int) []byte {
-	query := url.Values{}
-	for _, path := range s.paths {
-		query.Add("path", path.String())
-	}
+func (s *switched) request(i int) [][]byte {
 	who := fmt.Sprintf("Setpoint-Instance: checkout-7f9c8d6b54-%05d\r\nSetpoint-Labels: version=1.4.%d,zone=eu-%d,tier=web\r\n", i, i%7, i%3)
-	return s.t.server.request(http.MethodGet, "/v1/watch?"+query.Encode(), s.t.authorization, "Accept: text/event-stream\r\n"+who, nil)
+	return [][]byte{watchRequest(s.t.server, s.t.authorization, who, s.paths)}
 }
 
 // sender switches to the one slot and the other in turn.

@@ -39,7 +39,7 @@ func TestWholeStatesAreToldFromHalves(t *testing.T) {
 }
 
 func TestAnEventThatIsJudgedWrongEndsTheRound(t *testing.T) {
-	fan, send, _ := openFanoutFor(t, gathering{n: 3, judge: func(event []byte) error {
+	fan, send, _ := openFanoutFor(t, gathering{n: 3, speech: sse{}, judge: func(event []byte) error {
 		if strings.Contains(string(event), mark(2)) {
 			return errors.New("half a state")
 		}

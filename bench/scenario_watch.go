@@ -1,12 +1,11 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
@@ -20,21 +19,15 @@ const (
 )
 
 // watch measures how long it takes from the publisher's request to when each of
-// many subscribers has the event.
-func (r *run) watch(ctx context.Context) (_ []Result, err error) {
-	paths, err := r.target.seed(ctx, scenarioWatch, 1)
+// many subscribers has the event, over one protocol.
+func (r *run) watch(ctx context.Context, scenario, protocol string) (_ []Result, err error) {
+	paths, err := r.target.seed(ctx, scenario, 1)
 	if err != nil {
 		return nil, err
 	}
-	query := "/v1/watch?path=" + url.QueryEscape(paths[0].String())
-	request := r.target.server.request(http.MethodGet, query, r.target.authorization, "Accept: text/event-stream\r\n", nil)
-	setup, err := r.captureEvent(ctx, request, mark(1), func(c *conn) (func() error, error) {
-		w, err := r.target.writer(c, paths[0])
-		if err != nil {
-			return nil, err
-		}
-		return w.publish, nil
-	})
+	v := r.target.over(protocol)
+	request := v.speech.subscription(v.server, r.target.authorization, paths[0])
+	setup, err := r.captureEvent(ctx, v, request, mark(1), r.publisher(paths[0]))
 	if err != nil {
 		return nil, err
 	}
@@ -49,24 +42,25 @@ func (r *run) watch(ctx context.Context) (_ []Result, err error) {
 		return nil, err
 	}
 	c := contest{
-		scenario: scenarioWatch, subscribers: r.Subscribers,
-		title: fmt.Sprintf("from publish to each of %d subscribers over SSE, an event of %d bytes", r.Subscribers, len(setup.Event)),
+		scenario: scenario, subscribers: r.Subscribers,
+		title: fmt.Sprintf("from publish to each of %d subscribers over %s, an event of %d bytes", r.Subscribers, v.title, len(setup.Event)),
 	}
 	for _, s := range []struct {
-		name   string
-		server server
-		pids   []int
-		sender func(*conn) (sender, error)
+		name     string
+		watched  server
+		triggers server
+		pids     []int
+		sender   func(*conn) (sender, error)
 	}{
-		{"setpoint", r.target.server, r.target.pids, func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
-		{"bare TLS write", bare, floor.pids(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
+		{"setpoint", v.server, r.target.server, r.target.pids, func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
+		{"bare TLS write", bare, bare, floor.pids(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
 	} {
-		fan, each, err := r.gatherAround(ctx, s.server, s.pids, alike(r.Subscribers, request))
+		fan, each, err := r.gatherAround(ctx, s.watched, s.pids, alike(r.Subscribers, v.speech, request))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
 		defer fan.close()
-		conn, err := s.server.dial(ctx)
+		conn, err := s.triggers.dial(ctx)
 		if err != nil {
 			return nil, err
 		}
@@ -79,6 +73,17 @@ func (r *run) watch(ctx context.Context) (_ []Result, err error) {
 	}
 	result, err := r.play(ctx, c)
 	return []Result{result}, err
+}
+
+// publisher makes the act of publishing the first marked content of a config.
+func (r *run) publisher(path config.Path) func(*conn) (func() error, error) {
+	return func(c *conn) (func() error, error) {
+		w, err := r.target.writer(c, path)
+		if err != nil {
+			return nil, err
+		}
+		return w.publish, nil
+	}
 }
 
 // gatherAround connects the subscribers, and measures what memory each takes up.
@@ -107,54 +112,41 @@ func (r *run) gatherAround(ctx context.Context, s server, pids []int, g gatherin
 // captureEvent watches once, as one subscriber, and returns the bytes that the
 // server sends for an act, which bring the mark. prepare makes the act of the
 // connection that it goes over.
-func (r *run) captureEvent(ctx context.Context, request []byte, want string, prepare func(*conn) (func() error, error)) (fanoutSetup, error) {
-	conns, err := r.target.server.dialMany(ctx, 2)
+func (r *run) captureEvent(ctx context.Context, v voice, request [][]byte, want string, prepare func(*conn) (func() error, error)) (fanoutSetup, error) {
+	subscriber, err := v.server.dialFor(ctx, v.speech.alpn())
 	if err != nil {
 		return fanoutSetup{}, err
 	}
+	actor, err := r.target.server.dial(ctx)
+	if err != nil {
+		return fanoutSetup{}, errors.Join(err, subscriber.Close())
+	}
+	conns := connections{subscriber, actor}
 	defer conns.close()
 	defer conns.bound(ctx, 0)()
-	subscriber := conns[0]
-	act, err := prepare(conns[1])
+	act, err := prepare(actor)
 	if err != nil {
 		return fanoutSetup{}, err
 	}
-	if _, err := subscriber.Write(request); err != nil {
-		return fanoutSetup{}, err
-	}
-	head, err := subscriber.in.head()
-	if err != nil {
-		return fanoutSetup{}, err
-	}
-	if head.status != http.StatusOK || !head.chunked {
-		return fanoutSetup{}, subscriber.unexpected(head)
-	}
-	var events listener
 	var found []byte
-	var failed error
-	done := errors.New("captured")
-	err = subscriber.in.body(head, func(piece []byte) error {
-		err := events.take(piece, func(event []byte) {
-			switch text := string(event); {
-			case strings.HasPrefix(text, current):
-				failed = act() // and what comes next is its event
-			case strings.Contains(text, want):
-				found = []byte(text + "\n\n")
+	isCurrent, done := false, errors.New("captured")
+	err = v.speech.listen(subscriber, request, func(message []byte) error {
+		switch {
+		case !isCurrent:
+			if isCurrent = v.speech.isCurrent(message); isCurrent {
+				return act() // and what comes next is its event
 			}
-		})
-		if err == nil && failed == nil && found != nil {
+		case bytes.Contains(message, []byte(want)):
+			found = v.speech.frame(message)
 			return done
 		}
-		return errors.Join(err, failed)
+		return nil
 	})
 	if !errors.Is(err, done) {
 		return fanoutSetup{}, fmt.Errorf("the event did not come: %w", err)
 	}
-	return fanoutSetup{Head: []byte(streamHead), Event: found, Mark: want}, nil
+	return fanoutSetup{Head: v.speech.welcome(), Event: found, Mark: want}, nil
 }
-
-// streamHead begins the floor's streams.
-const streamHead = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 // sender publishes one event after the other.
 type sender struct {

@@ -20,6 +20,8 @@ type Node struct {
 	Fingerprint string `json:"fingerprint"`
 	Username    string `json:"username"`
 	Password    string `json:"password"`
+	// GRPC is where gRPC has a port of its own, host:port; "" for nowhere.
+	GRPC string `json:"grpc,omitempty"`
 }
 
 func (n Node) options() *client.Options {
@@ -32,6 +34,10 @@ func (n Node) options() *client.Options {
 // Setup says what the server that is to be measured is like.
 type Setup struct {
 	Dir string `json:"dir"` // where it keeps its data
+	// Protocols are spoken beside REST, as far as the build has them.
+	Protocols []string `json:"protocols,omitempty"`
+	// GRPC is where gRPC is to have a port of its own, host:port; "" for nowhere.
+	GRPC string `json:"grpc,omitempty"`
 	// Cluster is what it is a member of; nil for a lone node.
 	Cluster *ClusterSetup `json:"cluster,omitempty"`
 }

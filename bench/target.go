@@ -17,11 +17,13 @@ import (
 
 	"github.com/setpointhq/setpoint/client"
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/internal/freeport"
 )
 
 // target is the server that is measured, with a tenant in it for the purpose.
 type target struct {
 	server        server
+	grpc          server // its own port for gRPC; nothing where that is not known
 	client        *client.Client
 	version       string
 	authorization string // the header's value: a bearer token of the tenant's own
@@ -50,14 +52,25 @@ func (r *run) open(ctx context.Context) (_ *target, err error) {
 	}()
 	options := r.Server
 	if options == nil {
-		own, err := r.startServer(ctx, Setup{Dir: filepath.Join(r.dir, "server")})
+		own, err := r.startOwn(ctx, "server")
 		if err != nil {
 			return nil, err
 		}
 		t.undo = append(t.undo, func(context.Context) error { return own.stop() })
 		options, t.admin, t.pids = own.node.options(), own.node.Admin, own.pids()
+		t.grpc.addr = own.node.GRPC
 	}
 	return t, t.connect(ctx, *options)
+}
+
+// startOwn starts a server that speaks everything that can be measured, with its
+// data in a folder of that name.
+func (r *run) startOwn(ctx context.Context, name string) (*serverProcess, error) {
+	port, err := freeport.Addr()
+	if err != nil {
+		return nil, err
+	}
+	return r.startServer(ctx, Setup{Dir: filepath.Join(r.dir, name), Protocols: []string{"ws", "grpc"}, GRPC: port})
 }
 
 // connect makes a tenant in a server that runs.
@@ -69,6 +82,9 @@ func (t *target) connect(ctx context.Context, o client.Options) error {
 	t.undo = append(t.undo, func(context.Context) error { t.client.Close(); return nil })
 	if t.server, err = serverOf(o); err != nil {
 		return err
+	}
+	if t.grpc.addr != "" { // with the certificate of the HTTP port
+		t.grpc.host, t.grpc.tls = t.grpc.addr, t.server.tls
 	}
 	version, err := t.client.Version(ctx)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -127,8 +128,14 @@ func (e Env) server() *cobra.Command {
 // serve runs a node with the settings that serve has by default: the
 // environment has no part in it, so that it is the same everywhere.
 func (e Env) serve(ctx context.Context, cmd *cobra.Command, setup bench.Setup, ready func(bench.Node) error) error {
+	spoken := e.spoken(setup)
 	values := map[string]string{
 		"data_dir": setup.Dir, "http.addr": "127.0.0.1:0", "admin.addr": "127.0.0.1:0", "log.level": "warn",
+	}
+	if slices.Contains(spoken, "grpc") {
+		values["protocols.grpc.addr"] = setup.GRPC
+	} else {
+		setup.GRPC = ""
 	}
 	if c := setup.Cluster; c != nil {
 		values["cluster.name"] = c.Name
@@ -138,6 +145,8 @@ func (e Env) serve(ctx context.Context, cmd *cobra.Command, setup bench.Setup, r
 		values["cluster.key_file"] = filepath.Join(c.CertDir, c.Name+"-key.pem")
 	}
 	var from server.Sources
+	// What is spoken decides which other settings mean anything.
+	from.Presets = append(from.Presets, server.Flag{Name: "setpoint bench", Key: "protocols", Value: strings.Join(spoken, ",")})
 	for key, value := range values {
 		from.Presets = append(from.Presets, server.Flag{Name: "setpoint bench", Key: key, Value: value})
 	}
@@ -156,11 +165,24 @@ func (e Env) serve(ctx context.Context, cmd *cobra.Command, setup bench.Setup, r
 			return nil
 		},
 		Ready: func(s server.Started) {
-			node := bench.Node{URL: s.URL, Admin: s.Admin, Fingerprint: s.Fingerprint, Username: "admin", Password: password.Reveal()}
+			node := bench.Node{
+				URL: s.URL, Admin: s.Admin, Fingerprint: s.Fingerprint, Username: "admin", Password: password.Reveal(), GRPC: setup.GRPC,
+			}
 			if unheard = ready(node); unheard != nil {
 				cancel()
 			}
 		},
 	})
 	return errors.Join(err, unheard)
+}
+
+// spoken lists the protocols that the server is to speak and this build has.
+func (e Env) spoken(setup bench.Setup) []string {
+	out := []string{"rest"}
+	for _, name := range setup.Protocols {
+		if slices.Contains(e.Drivers.Protocols.Names(), name) {
+			out = append(out, name)
+		}
+	}
+	return out
 }
