@@ -7,13 +7,22 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-// Ported is a driver whose protocol is borne by HTTP and can be moved from the
-// shared HTTP port to one of its own. The server opens that port: the protocol
-// registers its routes with the host and does not notice.
+// Ported is a driver whose protocol can have a port of its own.
+//
+// One that HTTP bears is then served there and no longer on the HTTP port: the
+// server opens the port, the protocol registers its routes with the host and does
+// not notice. One that is a SelfServer opens the port itself.
 type Ported interface {
 	Driver
 	// OwnPort returns the settings of the port; without an address there is none.
 	OwnPort() Port
+}
+
+// SelfServer is a driver that serves its own port itself, by Host.Listen and
+// Host.Secure, because it has a better server for it than HTTP's.
+type SelfServer interface {
+	Ported
+	ServesItself()
 }
 
 // Port is the part of a driver's settings that gives its protocol a port of its own.

@@ -200,6 +200,21 @@ func (s *Settings) validateDrivers() error {
 	return errors.Join(errs...)
 }
 
+// Addresses returns where a node listens to clients and operators, by the settings
+// that say so.
+func (s *Settings) Addresses() map[string]string {
+	all := map[string]string{"http.addr": s.HTTP.Addr}
+	if s.Admin.Addr != "" {
+		all["admin.addr"] = s.Admin.Addr
+	}
+	for _, chosen := range s.Protocols.Chosen() {
+		if ported, ok := chosen.Settings.(protocol.Ported); ok && ported.OwnPort().Addr != "" {
+			all["protocols."+chosen.Name+".port.addr"] = ported.OwnPort().Addr
+		}
+	}
+	return all
+}
+
 // checkAddr refuses what cannot be listened at.
 func checkAddr(addr string) error {
 	host, port, err := net.SplitHostPort(addr)

@@ -217,7 +217,8 @@ func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *for
 		host.Log = n.log.With("part", chosen.Name)
 		host.Fail = func(err error) { n.fail("protocol "+chosen.Name, err) }
 		host.HTTP = mux.Handle
-		if ported, ok := chosen.Settings.(protocol.Ported); ok && ported.OwnPort().Addr != "" {
+		_, itself := chosen.Settings.(protocol.SelfServer)
+		if ported, ok := chosen.Settings.(protocol.Ported); ok && !itself && ported.OwnPort().Addr != "" {
 			own, err := n.openApart(ctx, chosen.Name, ported.OwnPort())
 			if err != nil {
 				return err
