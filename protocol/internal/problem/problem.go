@@ -6,6 +6,7 @@ package problem
 
 import (
 	"errors"
+	"math/rand/v2"
 	"net/http"
 	"time"
 	"unicode/utf8"
@@ -104,8 +105,12 @@ func IsMalformed(err error) bool {
 	return errors.As(err, &malformed)
 }
 
-// RetryAfter returns how long the client should wait before it tries again; 0 if
-// trying again is of no use.
+// spread is over how many seconds clients are spread that come again.
+const spread = 3
+
+// RetryAfter returns how long the client should wait before it tries again, in
+// whole seconds; 0 if trying again is of no use. What is unavailable is so to
+// everybody: each is told a time of its own, so that not all come back at once.
 func RetryAfter(err error) time.Duration {
 	switch config.KindOf(err) {
 	case config.Throttled, config.Unavailable:
@@ -113,7 +118,7 @@ func RetryAfter(err error) time.Duration {
 		if errors.As(err, &retry) {
 			return max(retry.Wait, time.Second)
 		}
-		return time.Second
+		return time.Second * time.Duration(1+rand.IntN(spread)) //nolint:gosec // spreads load, guards nothing
 	}
 	return 0
 }

@@ -59,7 +59,6 @@ func TestRetryAfter(t *testing.T) {
 		want time.Duration
 	}{
 		"throttled":   {auth.Throttled("authenticate", "too many attempts", 90*time.Second), 90 * time.Second},
-		"unavailable": {config.Errorf(config.Unavailable, "", "", "x"), time.Second},
 		"invalid":     {config.Errorf(config.Invalid, "", "", "x"), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -67,5 +66,20 @@ func TestRetryAfter(t *testing.T) {
 				t.Errorf("want %s, got %s", c.want, got)
 			}
 		})
+	}
+}
+
+func TestNotAllAreToldToComeBackAtOnce(t *testing.T) {
+	told := map[time.Duration]int{}
+	for range 200 {
+		told[RetryAfter(config.Errorf(config.Unavailable, "", "", "x"))]++
+	}
+	for wait := range told {
+		if wait < time.Second || wait > spread*time.Second || wait%time.Second != 0 {
+			t.Errorf("want whole seconds, from 1 to %d, got %s", spread, wait)
+		}
+	}
+	if len(told) < 2 {
+		t.Errorf("want different times, got %v", told)
 	}
 }
