@@ -22,7 +22,7 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 	defer stop()
 	o := options(t)
 	o.Server, o.Scenarios = node.options(), append(RunningScenarios(), scenarioWatch+"-ws", scenarioWatch+"-grpc", scenarioWatch+"-grpc-http")
-	o.Rounds, o.Duration = 2, 250*time.Millisecond
+	o.Rounds, o.Duration = 1, 250*time.Millisecond
 	o.Connections, o.Writers, o.Subscribers, o.Publishes, o.Instances = 4, 4, 10, 3, 12
 	report, err := Run(t.Context(), o)
 	if err != nil {

@@ -39,12 +39,12 @@ type subject struct {
 type contest struct {
 	scenario, title string
 	subjects        []subject
-	subscribers     int   // of a fan-out
-	perSubscriber   []int // bytes of memory that each takes up, by subject
+	subscribers     int    // of a fan-out
+	perSubscriber   []each // what memory each takes up, by subject
 }
 
 // add adds a subject to a fan-out, with the memory that a subscriber takes up in it.
-func (c *contest) add(name string, pids []int, r round, perSubscriber int) {
+func (c *contest) add(name string, pids []int, r round, perSubscriber each) {
 	c.subjects = append(c.subjects, subject{name, pids, r})
 	c.perSubscriber = append(c.perSubscriber, perSubscriber)
 }
@@ -157,7 +157,8 @@ func (c contest) result(tallies []tally) Result {
 		}
 		if t.total.last != nil {
 			last, request := summarize(t.total.last), summarize(t.total.request)
-			row.Last, row.Request, row.PerSubscriber = &last, &request, c.perSubscriber[i]
+			row.Last, row.Request = &last, &request
+			row.PerSubscriber, row.HeldPerSubscriber = c.perSubscriber[i].rss, c.perSubscriber[i].held
 		}
 		out.Rows = append(out.Rows, row)
 	}

@@ -87,6 +87,23 @@ func (t talk) end() error {
 	}
 }
 
+// tellHeld answers each order with the memory that the process holds, until the
+// parent has nothing more to say.
+func (t talk) tellHeld() error {
+	for {
+		var order struct{}
+		switch err := t.hear(&order); {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		if err := t.say(held()); err != nil {
+			return err
+		}
+	}
+}
+
 // listening is what a floor with a port says when it is ready.
 type listening struct {
 	Addr string `json:"addr"`

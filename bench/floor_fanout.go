@@ -41,7 +41,7 @@ func serveFanoutFloor(t talk) error {
 	var accepting sync.WaitGroup
 	accepting.Go(func() { f.accept(tls.NewListener(l, conf)) })
 	if err = t.say(ready); err == nil {
-		err = t.end()
+		err = t.tellHeld()
 	}
 	err = errors.Join(err, l.Close())
 	accepting.Wait()

@@ -59,10 +59,12 @@ type Row struct {
 	Latency   Latency `json:"latency"`
 
 	// Of a fan-out: until the last subscriber had it, and until the publisher
-	// had its answer; and the memory that a subscriber takes up in the subject.
-	Last          *Latency `json:"last,omitempty"`
-	Request       *Latency `json:"request,omitempty"`
-	PerSubscriber int      `json:"bytes_per_subscriber,omitempty"`
+	// had its answer; and the memory that a subscriber takes up in the subject: by
+	// which its process has grown, and what of that is reachable, or stacks.
+	Last              *Latency `json:"last,omitempty"`
+	Request           *Latency `json:"request,omitempty"`
+	PerSubscriber     int      `json:"bytes_per_subscriber,omitempty"`
+	HeldPerSubscriber int      `json:"bytes_held_per_subscriber,omitempty"`
 
 	// Of a function that is called in this process: allocations of one call.
 	AllocsPerOp *float64 `json:"allocs_per_op,omitempty"`
@@ -149,7 +151,7 @@ func (r Result) rates() [][]string {
 }
 
 func (r Result) fanout() [][]string {
-	rows := [][]string{{"SUBJECT", "P50", "P99", "P99.9", "MAX", "SETPOINT'S P99", "LAST P50", "LAST P99", "LAST MAX", "ANSWER P50", "CPU µS/OP", "LOAD CPU S", "RSS", "RSS EACH"}}
+	rows := [][]string{{"SUBJECT", "P50", "P99", "P99.9", "MAX", "SETPOINT'S P99", "LAST P50", "LAST P99", "LAST MAX", "ANSWER P50", "CPU µS/OP", "LOAD CPU S", "RSS", "RSS EACH", "HELD EACH"}}
 	for _, row := range r.Rows {
 		ratio := "-"
 		if row.P99Ratio > 0 {
@@ -158,7 +160,7 @@ func (r Result) fanout() [][]string {
 		l := row.Latency
 		rows = append(rows, []string{
 			row.Subject, ms(l.P50), ms(l.P99), ms(l.P999), ms(l.Max), ratio, ms(row.Last.P50), ms(row.Last.P99), ms(row.Last.Max), ms(row.Request.P50),
-			number(row.CPUPerOp, "%.1f"), number(row.LoadCPUSeconds, "%.2f"), size(row.RSS), size(int64(row.PerSubscriber)),
+			number(row.CPUPerOp, "%.1f"), number(row.LoadCPUSeconds, "%.2f"), size(row.RSS), size(int64(row.PerSubscriber)), size(int64(row.HeldPerSubscriber)),
 		})
 	}
 	return rows

@@ -63,16 +63,16 @@ func (r *run) switches(ctx context.Context) (_ []Result, err error) {
 			r.Instances, r.Publishes, len(setup.Event)),
 	}
 	for _, subject := range []struct {
-		name   string
-		server server
-		pids   []int
-		judge  func([]byte) error
-		sender func(*conn) sender
+		name     string
+		server   server
+		measured measured
+		judge    func([]byte) error
+		sender   func(*conn) sender
 	}{
-		{"setpoint", r.target.server, r.target.pids, s.whole, s.sender},
-		{"bare TLS write", bare, floor.pids(), nil, func(c *conn) sender { return triggerSender(bare, c) }},
+		{"setpoint", r.target.server, r.target.measured(), s.whole, s.sender},
+		{"bare TLS write", bare, floor.measured(), nil, func(c *conn) sender { return triggerSender(bare, c) }},
 	} {
-		fan, each, err := r.gatherAround(ctx, subject.server, subject.pids, gathering{n: r.Instances, speech: sse{}, request: s.request, judge: subject.judge})
+		fan, each, err := r.gatherAround(ctx, subject.server, subject.measured, gathering{n: r.Instances, speech: sse{}, request: s.request, judge: subject.judge})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", subject.name, err)
 		}
@@ -82,7 +82,7 @@ func (r *run) switches(ctx context.Context) (_ []Result, err error) {
 			return nil, err
 		}
 		defer conn.Close()
-		c.add(subject.name, subject.pids, beside.beside(thereAndBack(fanoutRound(fan, subject.sender(conn)))), each)
+		c.add(subject.name, subject.measured.pids, beside.beside(thereAndBack(fanoutRound(fan, subject.sender(conn)))), each)
 	}
 	result, err := r.play(ctx, c)
 	result.Notes = []string{

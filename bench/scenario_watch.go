@@ -21,6 +21,11 @@ const (
 // watch measures how long it takes from the publisher's request to when each of
 // many subscribers has the event, over one protocol.
 func (r *run) watch(ctx context.Context, scenario, protocol string) (_ []Result, err error) {
+	r, end, err := r.fresh(ctx, scenario)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, end()) }()
 	paths, err := r.target.seed(ctx, scenario, 1)
 	if err != nil {
 		return nil, err
@@ -49,13 +54,13 @@ func (r *run) watch(ctx context.Context, scenario, protocol string) (_ []Result,
 		name     string
 		watched  server
 		triggers server
-		pids     []int
+		measured measured
 		sender   func(*conn) (sender, error)
 	}{
-		{"setpoint", v.server, r.target.server, r.target.pids, func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
-		{"bare TLS write", bare, bare, floor.pids(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
+		{"setpoint", v.server, r.target.server, r.target.measured(), func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
+		{"bare TLS write", bare, bare, floor.measured(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
 	} {
-		fan, each, err := r.gatherAround(ctx, s.watched, s.pids, alike(r.Subscribers, v.speech, request))
+		fan, each, err := r.gatherAround(ctx, s.watched, s.measured, alike(r.Subscribers, v.speech, request))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
@@ -69,7 +74,7 @@ func (r *run) watch(ctx context.Context, scenario, protocol string) (_ []Result,
 		if err != nil {
 			return nil, err
 		}
-		c.add(s.name, s.pids, fanoutRound(fan, send), each)
+		c.add(s.name, s.measured.pids, fanoutRound(fan, send), each)
 	}
 	result, err := r.play(ctx, c)
 	return []Result{result}, err
@@ -86,27 +91,64 @@ func (r *run) publisher(path config.Path) func(*conn) (func() error, error) {
 	}
 }
 
+// measured is processes whose memory is looked at.
+type measured struct {
+	pids []int
+	held func(context.Context) (int64, error) // beside what they keep of the system's
+}
+
+func (t *target) measured() measured { return measured{t.pids, t.held} }
+
+// measured is a floor's, which tells what it holds whenever it is asked.
+func (p *process) measured() measured {
+	return measured{p.pids(), func(context.Context) (n int64, err error) {
+		err = p.ask(struct{}{}, &n, patience)
+		return n, err
+	}}
+}
+
+// each is the bytes that one subscriber takes up.
+type each struct {
+	rss  int // by which the process has grown
+	held int // reachable, and stacks
+}
+
 // gatherAround connects the subscribers, and measures what memory each takes up.
-func (r *run) gatherAround(ctx context.Context, s server, pids []int, g gathering) (*audience, int, error) {
-	before, err := observe(pids)
-	if err != nil {
-		return nil, 0, err
+func (r *run) gatherAround(ctx context.Context, s server, m measured, g gathering) (*audience, each, error) {
+	var fan *audience
+	took, err := r.grown(ctx, m, g.n, func() (err error) {
+		r.note("connecting %d subscribers", g.n)
+		fan, err = gather(ctx, s, g)
+		return err
+	})
+	if err != nil && fan != nil {
+		fan.close()
 	}
-	r.note("connecting %d subscribers", g.n)
-	fan, err := gather(ctx, s, g)
+	return fan, took, err
+}
+
+// grown measures what memory each of n takes up that connect brings.
+func (r *run) grown(ctx context.Context, m measured, n int, connect func() error) (each, error) {
+	heldBefore, err := m.held(ctx)
 	if err != nil {
-		return nil, 0, err
+		return each{}, err
+	}
+	before, err := observe(m.pids)
+	if err != nil {
+		return each{}, err
+	}
+	if err := connect(); err != nil {
+		return each{}, err
 	}
 	if err := pause(ctx, min(gathered, r.Duration)); err != nil {
-		fan.close()
-		return nil, 0, err
+		return each{}, err
 	}
-	after, err := observe(pids)
+	after, err := observe(m.pids)
 	if err != nil {
-		fan.close()
-		return nil, 0, err
+		return each{}, err
 	}
-	return fan, int(after.subject.rss-before.subject.rss) / g.n, nil
+	heldAfter, err := m.held(ctx)
+	return each{rss: int(after.subject.rss-before.subject.rss) / n, held: int(heldAfter-heldBefore) / n}, err
 }
 
 // captureEvent watches once, as one subscriber, and returns the bytes that the

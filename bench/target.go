@@ -43,24 +43,30 @@ const (
 
 // open connects to the server that is to be measured, or starts one, and makes
 // a tenant in it.
-func (r *run) open(ctx context.Context) (_ *target, err error) {
-	t := &target{admin: r.Admin}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, t.close())
-		}
-	}()
-	options := r.Server
-	if options == nil {
-		own, err := r.startOwn(ctx, "server")
-		if err != nil {
-			return nil, err
-		}
-		t.undo = append(t.undo, func(context.Context) error { return own.stop() })
-		options, t.admin, t.pids = own.node.options(), own.node.Admin, own.pids()
-		t.grpc.addr = own.node.GRPC
+func (r *run) open(ctx context.Context) (*target, error) {
+	if r.Server == nil {
+		return r.openOwn(ctx, "server")
 	}
-	return t, t.connect(ctx, *options)
+	t := &target{admin: r.Admin}
+	if err := t.connect(ctx, *r.Server); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
+}
+
+// openOwn starts a server, with its data in a folder of that name, which ends when
+// the target is closed.
+func (r *run) openOwn(ctx context.Context, name string) (*target, error) {
+	own, err := r.startOwn(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	t := &target{admin: own.node.Admin, pids: own.pids(), grpc: server{addr: own.node.GRPC}}
+	t.undo = append(t.undo, func(context.Context) error { return own.stop() })
+	if err := t.connect(ctx, *own.node.options()); err != nil {
+		return nil, errors.Join(err, t.close())
+	}
+	return t, nil
 }
 
 // startOwn starts a server that speaks everything that can be measured, with its
@@ -71,6 +77,19 @@ func (r *run) startOwn(ctx context.Context, name string) (*serverProcess, error)
 		return nil, err
 	}
 	return r.startServer(ctx, Setup{Dir: filepath.Join(r.dir, name), Protocols: []string{"ws", "grpc"}, GRPC: port})
+}
+
+// fresh returns the run on a server of its own, in which no scenario before has
+// left anything, and how to end that. A server that runs already is taken as it is.
+func (r *run) fresh(ctx context.Context, name string) (_ *run, end func() error, err error) {
+	if r.Server != nil {
+		return r, func() error { return nil }, nil
+	}
+	t, err := r.openOwn(ctx, name)
+	if err != nil {
+		return nil, nil, err
+	}
+	return &run{Options: r.Options, dir: r.dir, target: t}, t.close, nil
 }
 
 // connect makes a tenant in a server that runs.
