@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -43,6 +44,7 @@ type gathering struct {
 	speech  speech
 	request func(i int) [][]byte     // in the parts that speech sends
 	judge   func(event []byte) error // nil for one that is content with everything
+	from    func(i int) net.Addr     // the address that each connects from; nil for any
 }
 
 // alike are n who subscribe with the same request.
@@ -55,7 +57,11 @@ func alike(n int, s speech, request [][]byte) gathering {
 func gather(ctx context.Context, s server, g gathering) (*audience, error) {
 	a := &audience{conns: make(connections, g.n), speech: g.speech, judge: g.judge, failed: make(chan error, 1)}
 	err := atOnce(ctx, g.n, dialing, func(ctx context.Context, i int) error {
-		c, err := s.dialFor(ctx, g.speech.alpn())
+		var from net.Addr
+		if g.from != nil {
+			from = g.from(i)
+		}
+		c, err := s.dialFrom(ctx, from, g.speech.alpn())
 		if err != nil {
 			return err
 		}
@@ -131,13 +137,24 @@ func (a *audience) hear(i int, event []byte) {
 // send publishes by calling publish, and returns how long it took until each
 // subscriber had the event that holds mark.
 func (a *audience) send(ctx context.Context, mark string, publish func() error) ([]time.Duration, error) {
+	w := a.expect(mark)
+	if err := publish(); err != nil {
+		return nil, fmt.Errorf("publish: %w", err)
+	}
+	return a.wait(ctx, w)
+}
+
+// expect has everybody look out for the event that holds mark.
+func (a *audience) expect(mark string) *wave {
 	w := &wave{mark: []byte(mark), took: make([]time.Duration, len(a.conns)), done: make(chan struct{})}
 	w.missing.Store(int64(len(a.conns)))
 	w.start = time.Now()
 	a.wave.Store(w)
-	if err := publish(); err != nil {
-		return nil, fmt.Errorf("publish: %w", err)
-	}
+	return w
+}
+
+// wait returns how long it took until each had the event.
+func (a *audience) wait(ctx context.Context, w *wave) ([]time.Duration, error) {
 	late := time.NewTimer(wavePatience)
 	defer late.Stop()
 	select {
@@ -146,7 +163,7 @@ func (a *audience) send(ctx context.Context, mark string, publish func() error) 
 	case err := <-a.failed:
 		return nil, err
 	case <-late.C:
-		return nil, fmt.Errorf("%d of %d subscribers did not have %s after %s", w.missing.Load(), len(a.conns), mark, wavePatience)
+		return nil, fmt.Errorf("%d of %d subscribers did not have %s after %s", w.missing.Load(), len(a.conns), w.mark, wavePatience)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}

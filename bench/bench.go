@@ -42,6 +42,7 @@ const (
 	scenarioPublish     = "publish"
 	scenarioCluster     = "cluster"
 	scenarioWatch       = "watch"
+	scenarioIdle        = "idle-ws"
 	scenarioSwitch      = "switch"
 	scenarioResolve     = "resolve"
 	scenarioEtcd        = "etcd"
@@ -68,6 +69,7 @@ func scenarios() []scenario {
 		list = append(list, watch(protocol))
 	}
 	return append(list,
+		scenario{name: scenarioIdle, measure: (*run).idle, files: func(o *Options) int { return o.Idle }, more: true, rare: true},
 		scenario{name: scenarioSwitch, measure: (*run).switches, files: func(o *Options) int { return 2 * o.Instances }},
 		scenario{name: scenarioResolve, measure: (*run).resolve},
 		scenario{name: scenarioEtcd, measure: (*run).etcd},
@@ -118,6 +120,7 @@ type Options struct {
 	Connections int           // that read
 	Writers     int           // that publish, each its own config
 	Subscribers int           // that watch
+	Idle        int           // that watch in the scenario idle-ws
 	Publishes   int           // to the subscribers, in a round; so many switches, and back
 	Instances   int           // that follow a launch
 }
@@ -128,7 +131,7 @@ func (o *Options) Defaults() {
 	o.Dir = filepath.Join("data", "bench")
 	o.Rounds, o.Duration = 3, 3*time.Second
 	o.Connections, o.Writers = 64, 64
-	o.Subscribers, o.Publishes, o.Instances = 5000, 20, 500
+	o.Subscribers, o.Idle, o.Publishes, o.Instances = 5000, 50_000, 20, 500
 }
 
 // Validate refuses what cannot be measured.
@@ -143,6 +146,7 @@ func (o *Options) Validate() error {
 	bounds("connections", o.Connections, 1, 10_000)
 	bounds("writers", o.Writers, 1, 1_000)
 	bounds("subscribers", o.Subscribers, 1, 100_000)
+	bounds("idle subscribers", o.Idle, 1, 100_000)
 	bounds("publishes", o.Publishes, 1, 10_000)
 	bounds("instances", o.Instances, 1, 100_000)
 	if o.Duration < 10*time.Millisecond || o.Duration > 10*time.Minute {
@@ -167,16 +171,18 @@ func (o *Options) Validate() error {
 	return errors.Join(errs...)
 }
 
+// otherFiles is how many files a process has open beside its connections, at most.
+const otherFiles = 256
+
 // files is how many files must be open at a time, in this process at most.
 func (o *Options) files() int {
-	const others = 256
 	n := 4 * max(o.Connections, o.Writers)
 	for _, s := range scenarios() {
 		if s.files != nil && slices.Contains(o.Scenarios, s.name) {
 			n = max(n, s.files(o))
 		}
 	}
-	return n + others
+	return n + otherFiles
 }
 
 func (o *Options) note(format string, args ...any) {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,9 +22,9 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 	}
 	defer stop()
 	o := options(t)
-	o.Server, o.Scenarios = node.options(), append(RunningScenarios(), scenarioWatch+"-ws", scenarioWatch+"-grpc", scenarioWatch+"-grpc-http")
+	o.Server, o.Scenarios = node.options(), slices.DeleteFunc(Scenarios(), func(s string) bool { return s == scenarioCluster })
 	o.Rounds, o.Duration = 1, 250*time.Millisecond
-	o.Connections, o.Writers, o.Subscribers, o.Publishes, o.Instances = 4, 4, 10, 3, 12
+	o.Connections, o.Writers, o.Subscribers, o.Idle, o.Publishes, o.Instances = 4, 4, 10, 14, 3, 12
 	report, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
@@ -40,6 +41,8 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 			}
 			deliveries := o.Publishes * o.Subscribers
 			switch {
+			case result.Scenario == scenarioIdle:
+				deliveries = max(1, o.Publishes/idleShare) * o.Idle
 			case result.Scenario == scenarioSwitch:
 				deliveries = 2 * o.Publishes * o.Instances
 			case !strings.HasPrefix(result.Scenario, scenarioWatch):
@@ -56,6 +59,7 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 		"publish: setpoint", "publish: engine's bare transaction", "publish: setpoint", "publish: engine's bare transaction",
 		"watch: setpoint", "watch: bare TLS write", "watch-ws: setpoint", "watch-ws: bare TLS write",
 		"watch-grpc: setpoint", "watch-grpc: bare TLS write", "watch-grpc-http: setpoint", "watch-grpc-http: bare TLS write",
+		"idle-ws: setpoint", "idle-ws: bare TLS write",
 		"switch: setpoint", "switch: bare TLS write",
 		"resolve: plain, no launch", "resolve: five rules",
 		"etcd: setpoint GET", "etcd: etcd get, serializable", "etcd: etcd get, linearizable", "etcd: setpoint publish", "etcd: etcd put",

@@ -49,10 +49,15 @@ func (s server) dial(ctx context.Context) (*conn, error) { return s.dialFor(ctx,
 
 // dialFor opens a connection for the protocol.
 func (s server) dialFor(ctx context.Context, protocol string) (*conn, error) {
+	return s.dialFrom(ctx, nil, protocol)
+}
+
+// dialFrom opens a connection from an address, nil for any.
+func (s server) dialFrom(ctx context.Context, from net.Addr, protocol string) (*conn, error) {
 	conf := s.tls.Clone()
 	conf.MinVersion = tls.VersionTLS13
 	conf.NextProtos = []string{protocol}
-	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout}, Config: conf}
+	d := tls.Dialer{NetDialer: &net.Dialer{Timeout: dialTimeout, LocalAddr: from}, Config: conf}
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	c, err := d.DialContext(ctx, "tcp", s.addr)

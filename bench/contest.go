@@ -33,6 +33,7 @@ type subject struct {
 	name  string
 	pids  []int // its processes; none where it is not on this machine
 	round round
+	load  []int // processes that make the load, beside this one
 }
 
 // contest is subjects that take turns. The first is the server.
@@ -45,7 +46,7 @@ type contest struct {
 
 // add adds a subject to a fan-out, with the memory that a subscriber takes up in it.
 func (c *contest) add(name string, pids []int, r round, perSubscriber each) {
-	c.subjects = append(c.subjects, subject{name, pids, r})
+	c.subjects = append(c.subjects, subject{name: name, pids: pids, round: r})
 	c.perSubscriber = append(c.perSubscriber, perSubscriber)
 }
 
@@ -88,7 +89,7 @@ func (r *run) play(ctx context.Context, c contest) (Result, error) {
 
 // add has the subject do one round and takes its measure.
 func (t *tally) add(ctx context.Context, s subject, e effort) error {
-	before, err := observe(s.pids)
+	before, err := observe(s.pids, s.load...)
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,7 @@ func (t *tally) add(ctx context.Context, s subject, e effort) error {
 	if err != nil {
 		return err
 	}
-	after, err := observe(s.pids)
+	after, err := observe(s.pids, s.load...)
 	if err != nil {
 		return err
 	}
@@ -126,17 +127,24 @@ func merge(into **hdrhistogram.Histogram, from *hdrhistogram.Histogram) {
 // observation is what subject and load generator have taken up so far.
 type observation struct{ subject, load usage }
 
-func observe(pids []int) (o observation, err error) {
+func observe(pids []int, load ...int) (o observation, err error) {
+	if o.subject, err = usageOfAll(pids); err != nil {
+		return o, err
+	}
+	o.load, err = usageOfAll(append([]int{os.Getpid()}, load...))
+	return o, err
+}
+
+func usageOfAll(pids []int) (sum usage, err error) {
 	for _, pid := range pids {
 		one, err := usageOf(pid)
 		if err != nil {
-			return o, err
+			return sum, err
 		}
-		o.subject.cpu += one.cpu
-		o.subject.rss += one.rss
+		sum.cpu += one.cpu
+		sum.rss += one.rss
 	}
-	o.load, err = usageOf(os.Getpid())
-	return o, err
+	return sum, nil
 }
 
 // result compares the subjects with the first.

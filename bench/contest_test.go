@@ -32,7 +32,7 @@ func TestSubjectsTakeTurns(t *testing.T) {
 	}
 	r := &run{Options: &o}
 	result, err := r.play(t.Context(), contest{scenario: "x", title: "y", subjects: []subject{
-		{"a", nil, round("A", 300)}, {"b", []int{os.Getpid()}, round("B", 400)},
+		{name: "a", round: round("A", 300)}, {name: "b", pids: []int{os.Getpid()}, round: round("B", 400)},
 	}})
 	if err != nil {
 		t.Fatal(err)

@@ -21,6 +21,8 @@ func TestMain(m *testing.M) {
 	switch args := os.Args[2:]; args[0] {
 	case FloorCommand:
 		err = Floor(context.Background(), args[1], os.Stdin, os.Stdout)
+	case ClientsCommand:
+		err = Clients(context.Background(), os.Stdin, os.Stdout)
 	case ServerCommand:
 		err = Serve(context.Background(), os.Stdin, os.Stdout, serve)
 	default:

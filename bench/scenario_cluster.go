@@ -39,8 +39,8 @@ func (r *run) cluster(ctx context.Context) (_ []Result, err error) {
 		scenario: scenarioCluster,
 		title:    fmt.Sprintf("POST of a release of 1 KiB to %d nodes on this machine, %d writers, each its own config", clusterNodes, r.Writers),
 		subjects: []subject{
-			{"setpoint, 3 nodes", nodes.target.pids, writers.round(r.Writers)},
-			{"engine's bare transaction, 3 members", floor.pids(), engineRound(floor, r.Writers)},
+			{name: "setpoint, 3 nodes", pids: nodes.target.pids, round: writers.round(r.Writers)},
+			{name: "engine's bare transaction, 3 members", pids: floor.pids(), round: engineRound(floor, r.Writers)},
 		},
 	})
 	return []Result{result}, err

@@ -41,12 +41,12 @@ func (r *run) etcd(ctx context.Context) (_ []Result, err error) {
 	reads, err := r.play(ctx, contest{
 		scenario: scenarioEtcd, title: fmt.Sprintf("read of 1 KiB, %d clients; etcd over gRPC with TLS", r.Connections),
 		subjects: []subject{
-			{"setpoint GET", r.target.pids, conns.repeat(request, http.StatusOK)},
-			{"etcd get, serializable", floor.pids(), etcdRound(clients, func(ctx context.Context, c *clientv3.Client, _ int) error {
+			{name: "setpoint GET", pids: r.target.pids, round: conns.repeat(request, http.StatusOK)},
+			{name: "etcd get, serializable", pids: floor.pids(), round: etcdRound(clients, func(ctx context.Context, c *clientv3.Client, _ int) error {
 				_, err := c.Get(ctx, get, clientv3.WithSerializable())
 				return err
 			})},
-			{"etcd get, linearizable", floor.pids(), etcdRound(clients, func(ctx context.Context, c *clientv3.Client, _ int) error {
+			{name: "etcd get, linearizable", pids: floor.pids(), round: etcdRound(clients, func(ctx context.Context, c *clientv3.Client, _ int) error {
 				_, err := c.Get(ctx, get)
 				return err
 			})},
@@ -63,8 +63,8 @@ func (r *run) etcd(ctx context.Context) (_ []Result, err error) {
 	writes, err := r.play(ctx, contest{
 		scenario: scenarioEtcd, title: fmt.Sprintf("write of 1 KiB, %d clients; etcd over gRPC with TLS", r.Connections),
 		subjects: []subject{
-			{"setpoint publish", r.target.pids, publishers.round(r.Connections)},
-			{"etcd put", floor.pids(), etcdRound(clients, func(ctx context.Context, c *clientv3.Client, i int) error {
+			{name: "setpoint publish", pids: r.target.pids, round: publishers.round(r.Connections)},
+			{name: "etcd put", pids: floor.pids(), round: etcdRound(clients, func(ctx context.Context, c *clientv3.Client, i int) error {
 				_, err := c.Put(ctx, fmt.Sprintf("bench/put/%d", i), put)
 				return err
 			})},

@@ -38,8 +38,8 @@ func (r *run) publish(ctx context.Context) (_ []Result, err error) {
 			title = "POST of a release of 1 KiB, 1 writer"
 		}
 		result, err := r.play(ctx, contest{scenario: scenarioPublish, title: title, subjects: []subject{
-			{"setpoint", r.target.pids, writers.round(n)},
-			{"engine's bare transaction", floor.pids(), engineRound(floor, n)},
+			{name: "setpoint", pids: r.target.pids, round: writers.round(n)},
+			{name: "engine's bare transaction", pids: floor.pids(), round: engineRound(floor, n)},
 		}})
 		if err != nil {
 			return nil, err

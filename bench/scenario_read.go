@@ -67,13 +67,13 @@ func (r *run) compareReads(ctx context.Context, scenario, title string, conditio
 		}
 		defer conns.close()
 		request := s.server.request(http.MethodGet, path, r.target.authorization, lines, nil)
-		one.subjects = append(one.subjects, subject{s.name, s.pids, conns.repeat(request, status)})
+		one.subjects = append(one.subjects, subject{name: s.name, pids: s.pids, round: conns.repeat(request, status)})
 		conns2, repeat2, err := s.server.repeat2(ctx, r.Connections, s.server.block(path, r.target.authorization, etag), status)
 		if err != nil {
 			return nil, err
 		}
 		defer conns2.close()
-		two.subjects = append(two.subjects, subject{s.name, s.pids, repeat2})
+		two.subjects = append(two.subjects, subject{name: s.name, pids: s.pids, round: repeat2})
 	}
 	first, err := r.play(ctx, one)
 	if err != nil {

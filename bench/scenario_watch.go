@@ -26,45 +26,22 @@ func (r *run) watch(ctx context.Context, scenario, protocol string) (_ []Result,
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, end()) }()
-	paths, err := r.target.seed(ctx, scenario, 1)
-	if err != nil {
-		return nil, err
-	}
 	v := r.target.over(protocol)
-	request := v.speech.subscription(v.server, r.target.authorization, paths[0])
-	setup, err := r.captureEvent(ctx, v, request, mark(1), r.publisher(paths[0]))
+	f, err := r.openFanout(ctx, v, scenario)
 	if err != nil {
 		return nil, err
 	}
-	var ready listening
-	floor, err := r.startFloor(ctx, floorFanout, setup, &ready)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, floor.stop()) }()
-	bare, err := ready.server()
-	if err != nil {
-		return nil, err
-	}
+	defer func() { err = errors.Join(err, f.floor.stop()) }()
 	c := contest{
 		scenario: scenario, subscribers: r.Subscribers,
-		title: fmt.Sprintf("from publish to each of %d subscribers over %s, an event of %d bytes", r.Subscribers, v.title, len(setup.Event)),
+		title: fmt.Sprintf("from publish to each of %d subscribers over %s, an event of %d bytes", r.Subscribers, v.title, f.bytes),
 	}
-	for _, s := range []struct {
-		name     string
-		watched  server
-		triggers server
-		measured measured
-		sender   func(*conn) (sender, error)
-	}{
-		{"setpoint", v.server, r.target.server, r.target.measured(), func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
-		{"bare TLS write", bare, bare, floor.measured(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
-	} {
-		fan, each, err := r.gatherAround(ctx, s.watched, s.measured, alike(r.Subscribers, v.speech, request))
+	for _, s := range f.sides {
+		all, took, err := r.gatherAround(ctx, s.watched, s.measured, alike(r.Subscribers, v.speech, f.request))
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.name, err)
 		}
-		defer fan.close()
+		defer all.close()
 		conn, err := s.triggers.dial(ctx)
 		if err != nil {
 			return nil, err
@@ -74,10 +51,60 @@ func (r *run) watch(ctx context.Context, scenario, protocol string) (_ []Result,
 		if err != nil {
 			return nil, err
 		}
-		c.add(s.name, s.measured.pids, fanoutRound(fan, send), each)
+		c.add(s.name, s.measured.pids, fanoutRound(all, send), took)
 	}
 	result, err := r.play(ctx, c)
 	return []Result{result}, err
+}
+
+// fanoutPair is the server and its floor, which sends the same bytes.
+type fanoutPair struct {
+	request [][]byte // of a subscriber
+	bytes   int      // of an event
+	floor   *process
+	sides   []side
+}
+
+// side is one of the two.
+type side struct {
+	name     string
+	reach    address // where subscribers go that are another process
+	watched  server  // where those of this one go
+	triggers server
+	measured measured
+	sender   func(*conn) (sender, error)
+}
+
+// openFanout makes a config to watch, looks at what the server sends when it is
+// published, and starts a floor that sends the same.
+func (r *run) openFanout(ctx context.Context, v voice, scenario string) (*fanoutPair, error) {
+	paths, err := r.target.seed(ctx, scenario, 1)
+	if err != nil {
+		return nil, err
+	}
+	f := &fanoutPair{request: v.speech.subscription(v.server, r.target.authorization, paths[0])}
+	setup, err := r.captureEvent(ctx, v, f.request, mark(1), r.publisher(paths[0]))
+	if err != nil {
+		return nil, err
+	}
+	f.bytes = len(setup.Event)
+	var ready listening
+	if f.floor, err = r.startFloor(ctx, floorFanout, setup, &ready); err != nil {
+		return nil, err
+	}
+	bare, err := ready.server()
+	if err != nil {
+		return nil, errors.Join(err, f.floor.stop())
+	}
+	reach, err := ready.address()
+	if err != nil {
+		return nil, errors.Join(err, f.floor.stop())
+	}
+	f.sides = []side{
+		{"setpoint", r.target.reach, v.server, r.target.server, r.target.measured(), func(c *conn) (sender, error) { return r.target.sender(c, paths[0]) }},
+		{"bare TLS write", reach, bare, bare, f.floor.measured(), func(c *conn) (sender, error) { return triggerSender(bare, c), nil }},
+	}
+	return f, nil
 }
 
 // publisher makes the act of publishing the first marked content of a config.
@@ -217,8 +244,15 @@ func triggerSender(s server, c *conn) sender {
 	}
 }
 
+// receivers are subscribers, wherever they run.
+type receivers interface {
+	// send publishes by calling publish, and returns how long it took until each
+	// had the event that holds mark.
+	send(ctx context.Context, mark string, publish func() error) ([]time.Duration, error)
+}
+
 // fanoutRound publishes a number of times. Its operations are the deliveries.
-func fanoutRound(a *audience, s sender) round {
+func fanoutRound(a receivers, s sender) round {
 	return func(ctx context.Context, e effort) (sample, error) {
 		out := sample{latency: newLatencies(), last: newLatencies(), request: newLatencies()}
 		start := time.Now()

@@ -97,17 +97,28 @@ type voice struct {
 // over returns how to watch the target over a protocol. Where gRPC is to be asked
 // for at a port of its own and nobody said which that is, it is the HTTP port.
 func (t *target) over(protocol string) voice {
+	v := voice{speech: speechOf(protocol), server: t.server}
+	switch {
+	case protocol == overSSE:
+		v.title = "SSE"
+	case protocol == overWS:
+		v.title = "WebSocket"
+	case protocol == overGRPC && t.grpc.addr != "":
+		v.title, v.server = "gRPC", t.grpc
+	default:
+		v.title = "gRPC on the HTTP port"
+	}
+	return v
+}
+
+// speechOf returns how a protocol is spoken.
+func speechOf(protocol string) speech {
 	switch protocol {
 	case overWS:
-		return voice{webSocket{}, t.server, "WebSocket"}
-	case overGRPC:
-		if t.grpc.addr != "" {
-			return voice{grpc{}, t.grpc, "gRPC"}
-		}
-		fallthrough
-	case overGRPCHTTP:
-		return voice{grpc{}, t.server, "gRPC on the HTTP port"}
+		return webSocket{}
+	case overGRPC, overGRPCHTTP:
+		return grpc{}
 	default:
-		return voice{sse{}, t.server, "SSE"}
+		return sse{}
 	}
 }

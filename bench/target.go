@@ -24,6 +24,7 @@ import (
 type target struct {
 	server        server
 	grpc          server // its own port for gRPC; nothing where that is not known
+	reach         address
 	client        *client.Client
 	version       string
 	authorization string // the header's value: a bearer token of the tenant's own
@@ -95,6 +96,7 @@ func (r *run) fresh(ctx context.Context, name string) (_ *run, end func() error,
 // connect makes a tenant in a server that runs.
 func (t *target) connect(ctx context.Context, o client.Options) error {
 	var err error
+	t.reach = address{o.Endpoints[0], o.TLS}
 	if t.client, err = client.New(o); err != nil {
 		return err
 	}

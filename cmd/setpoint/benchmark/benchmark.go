@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -53,17 +54,20 @@ func Command(e Env) *cobra.Command {
 	f.DurationVar(&o.Duration, "duration", o.Duration, "how long a round takes")
 	f.IntVar(&o.Connections, "connections", o.Connections, "connections that read")
 	f.IntVar(&o.Writers, "writers", o.Writers, "writers, each with a config of its own")
-	f.IntVar(&o.Subscribers, "subscribers", o.Subscribers, "connections that watch")
+	f.IntVar(&o.Subscribers, "subscribers", o.Subscribers, fmt.Sprintf("connections that watch; of idle-ws %d, unless this is given", o.Idle))
 	f.IntVar(&o.Publishes, "publishes", o.Publishes, "events that are sent to the subscribers in a round; so many switches of a launch, and back")
 	f.IntVar(&o.Instances, "instances", o.Instances, "instances that follow a launch which is switched")
 	f.StringVar(&o.Dir, "dir", o.Dir, "keep data in `DIR` for the time; its disk is measured too")
 	f.StringVar(&o.ProfileDir, "profile", "", "write CPU profiles of the server to `DIR`")
 	f.StringVar(&o.Admin, "admin", "", "with --endpoint and --profile: the `URL` of the server's admin port")
-	cmd.AddCommand(e.floor(), e.server())
+	cmd.AddCommand(e.floor(), e.server(), e.clients())
 	return cmd
 }
 
 func (e Env) run(cmd *cobra.Command, o bench.Options) error {
+	if cmd.Flags().Changed("subscribers") {
+		o.Idle = o.Subscribers
+	}
 	output, err := cmd.Flags().GetString("output")
 	if err != nil {
 		return err
@@ -109,6 +113,16 @@ func (e Env) floor() *cobra.Command {
 		Use: bench.FloorCommand + " NAME", Hidden: true, Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return bench.Floor(cmd.Context(), args[0], cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+}
+
+// clients is a process of many subscribers, which bench starts of itself.
+func (e Env) clients() *cobra.Command {
+	return &cobra.Command{
+		Use: bench.ClientsCommand, Hidden: true, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return bench.Clients(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 }
