@@ -41,5 +41,6 @@ func Drivers() *server.Drivers {
 	addREST(d)
 	addWebSocket(d)
 	addGRPC(d)
+	addGraphQL(d)
 	return d
 }

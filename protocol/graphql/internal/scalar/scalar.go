@@ -9,8 +9,6 @@ package scalar
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"math"
 	"strconv"
@@ -20,6 +18,11 @@ import (
 
 	"github.com/setpointhq/setpoint/config"
 )
+
+// wrong is the error of a value that is not what it must be.
+func wrong(format string, args ...any) error {
+	return config.Errorf(config.Invalid, "", "", format, args...)
+}
 
 // MarshalString writes a text.
 func MarshalString(s string) graphql.Marshaler { return graphql.MarshalString(s) }
@@ -32,7 +35,7 @@ func UnmarshalString(v any) (string, error) {
 	case string:
 		return v, nil
 	}
-	return "", errors.New("want a text")
+	return "", wrong("want a text")
 }
 
 // MarshalBoolean writes true or false.
@@ -46,7 +49,7 @@ func UnmarshalBoolean(v any) (bool, error) {
 	case bool:
 		return v, nil
 	}
-	return false, errors.New("want true or false")
+	return false, wrong("want true or false")
 }
 
 // MarshalInt writes a whole number.
@@ -80,13 +83,13 @@ func whole(v any, least, most int64) (int64, error) {
 	case json.Number:
 		var err error
 		if n, err = strconv.ParseInt(v.String(), 10, 64); err != nil {
-			return 0, fmt.Errorf("want a whole number from %d to %d", least, most)
+			return 0, wrong("want a whole number from %d to %d", least, most)
 		}
 	default:
-		return 0, errors.New("want a whole number")
+		return 0, wrong("want a whole number")
 	}
 	if n < least || n > most {
-		return 0, fmt.Errorf("want a whole number from %d to %d", least, most)
+		return 0, wrong("want a whole number from %d to %d", least, most)
 	}
 	return n, nil
 }
@@ -96,7 +99,7 @@ func MarshalShare(s config.Share) graphql.Marshaler { return graphql.MarshalInt3
 
 // UnmarshalShare reads a share in hundredths of a percent; null is 0.
 func UnmarshalShare(v any) (config.Share, error) {
-	n, err := whole(v, 0, int64(config.FullShare))
+	n, err := whole(v, math.MinInt32, math.MaxInt32)
 	return config.Share(n), err
 }
 
@@ -122,7 +125,7 @@ func UnmarshalTime(v any) (time.Time, error) {
 			return t.UTC(), nil
 		}
 	}
-	return time.Time{}, errors.New(`want a moment like "2027-01-31T10:00:00Z"`)
+	return time.Time{}, wrong(`want a moment like "2027-01-31T10:00:00Z"`)
 }
 
 // MarshalSeconds writes a time span as a number of seconds.
@@ -146,7 +149,7 @@ func UnmarshalSeconds(v any) (config.Seconds, error) {
 			return config.Seconds(d.Seconds()), nil
 		}
 	}
-	return 0, errors.New(`want a number of seconds, or a time span like "1h30m"`)
+	return 0, wrong(`want a number of seconds, or a time span like "1h30m"`)
 }
 
 // MarshalSpan writes a time span as a number of seconds.
@@ -162,7 +165,7 @@ func UnmarshalSpan(v any) (time.Duration, error) {
 	if nanoseconds := float64(s) * float64(time.Second); nanoseconds > -math.MaxInt64 && nanoseconds < math.MaxInt64 {
 		return time.Duration(nanoseconds), nil
 	}
-	return 0, errors.New("the time span is too long")
+	return 0, wrong("the time span is too long")
 }
 
 // MarshalBase64 writes bytes.
@@ -185,7 +188,7 @@ func UnmarshalBase64(v any) ([]byte, error) {
 			return b[:n], nil
 		}
 	}
-	return nil, errors.New("want base64, with padding")
+	return nil, wrong("want base64, with padding")
 }
 
 // MarshalLabels writes keys with their values; null for none.
@@ -209,11 +212,11 @@ func UnmarshalLabels(v any) (map[string]string, error) {
 		for key, value := range v {
 			text, is := value.(string)
 			if !is {
-				return nil, fmt.Errorf("want a text as the value of %q", key)
+				return nil, wrong("want a text as the value of %q", key)
 			}
 			labels[key] = text
 		}
 		return labels, nil
 	}
-	return nil, errors.New("want an object of texts")
+	return nil, wrong("want an object of texts")
 }

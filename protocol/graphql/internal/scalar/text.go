@@ -2,7 +2,6 @@ package scalar
 
 import (
 	"encoding"
-	"errors"
 
 	"github.com/99designs/gqlgen/graphql"
 
@@ -17,7 +16,7 @@ func text(v any, into encoding.TextUnmarshaler) error {
 	case string:
 		return into.UnmarshalText([]byte(v))
 	}
-	return errors.New("want a text")
+	return wrong("want a text")
 }
 
 // MarshalPath writes a path.

@@ -1,0 +1,7 @@
+//go:build no_graphql
+
+package standard
+
+import "github.com/setpointhq/setpoint/server"
+
+func addGraphQL(*server.Drivers) {}
