@@ -32,7 +32,7 @@ func (n *node) script(name string, env ...string) {
 	file, err := filepath.Abs(filepath.Join("node", name))
 	n.must(err)
 	cmd := n.command("node", file)
-	cmd.Env = append(cmd.Env, "CA_FILE="+n.ca, "ENV="+shop, "LIMITS="+limits, "PASSWORD="+n.password.Reveal(), "TOKEN="+n.token.Reveal())
+	cmd.Env = append(cmd.Env, "NODE_EXTRA_CA_CERTS="+n.ca, "ENV="+shop, "LIMITS="+limits, "PASSWORD="+n.password.Reveal(), "TOKEN="+n.token.Reveal())
 	cmd.Env = append(cmd.Env, env...)
 	n.output(cmd)
 }

@@ -1,15 +1,14 @@
 // A client of gRPC for Node.js, made from the .proto files at run time. It is
-// told in its environment where the server is, says what it does,
-// and ends with 0 if all went well.
+// told in its environment where the server is, says what it does, and ends with 0
+// if all went well.
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import grpc from "@grpc/grpc-js";
 import protoLoader from "@grpc/proto-loader";
 
-const { ADDR, CA_FILE, PASSWORD, ENV, LIMITS } = process.env;
+const { ADDR, PASSWORD, ENV, LIMITS } = process.env;
 
 const here = (name) => fileURLToPath(new URL(name, import.meta.url));
 const services = ["identity", "release", "data", "instance"].map((name) => `setpoint/v1/${name}_service.proto`);
@@ -22,7 +21,7 @@ const { setpoint, google } = grpc.loadPackageDefinition(
     oneofs: true,
   }),
 );
-const secure = grpc.credentials.createSsl(readFileSync(CA_FILE));
+const secure = grpc.credentials.createSsl();
 
 // client makes a client of a service, whose calls return promises.
 function client(Service) {
