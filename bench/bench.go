@@ -46,6 +46,7 @@ const (
 	scenarioSwitch      = "switch"
 	scenarioResolve     = "resolve"
 	scenarioEtcd        = "etcd"
+	scenarioReads       = "reads"
 )
 
 // scenarios lists them in the order in which they are measured.
@@ -73,6 +74,7 @@ func scenarios() []scenario {
 		scenario{name: scenarioSwitch, measure: (*run).switches, files: func(o *Options) int { return 2 * o.Instances }},
 		scenario{name: scenarioResolve, measure: (*run).resolve},
 		scenario{name: scenarioEtcd, measure: (*run).etcd},
+		scenario{name: scenarioReads, measure: (*run).reads, more: true},
 	)
 }
 

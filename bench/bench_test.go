@@ -63,6 +63,7 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 		"switch: setpoint", "switch: bare TLS write",
 		"resolve: plain, no launch", "resolve: five rules",
 		"etcd: setpoint GET", "etcd: etcd get, serializable", "etcd: etcd get, linearizable", "etcd: setpoint publish", "etcd: etcd put",
+		"reads: setpoint, REST", "reads: setpoint, gRPC", "reads: etcd, serializable Range over gRPC",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("measured (-want +got):\n%s", diff)

@@ -22,7 +22,9 @@ const (
 	flagEndStream  = 0x1 // of headers and data
 	flagEndHeaders = 0x4
 
-	frameHead    = 9        // bytes before a frame's payload
+	frameHead    = 9 // bytes before a frame's payload
+	flagsAt      = 4 // in them
+	streamAt     = 5
 	largestFrame = 16 << 10 // which a peer must not exceed unless told that it may
 	lastStream   = 1<<31 - 1
 	wholeWindow  = 1<<31 - 1
@@ -73,12 +75,9 @@ func appendFrame(b []byte, kind, flags byte, stream uint32, payload []byte) []by
 
 // exchange sends the request once more and takes in the answer.
 func (c *conn2) exchange(status int) error {
-	if c.stream == 0 {
-		c.stream = 1
-	} else if c.stream += 2; c.stream > lastStream {
-		return errors.New("the connection has no streams left")
+	if err := c.nextStream(); err != nil {
+		return err
 	}
-	binary.BigEndian.PutUint32(c.frame[5:], c.stream)
 	if _, err := c.Write(c.frame); err != nil {
 		return err
 	}
@@ -110,6 +109,17 @@ func (c *conn2) exchange(status int) error {
 			return nil
 		}
 	}
+}
+
+// nextStream gives the request the id of its stream.
+func (c *conn2) nextStream() error {
+	if c.stream == 0 {
+		c.stream = 1
+	} else if c.stream += 2; c.stream > lastStream {
+		return errors.New("the connection has no streams left")
+	}
+	binary.BigEndian.PutUint32(c.frame[streamAt:], c.stream)
+	return nil
 }
 
 // manage does what a frame of the whole connection asks for.

@@ -177,7 +177,9 @@ func (s server) callBlock(path, authorization string) []byte {
 	b := []byte{methodPost, schemeHTTPS}
 	b = appendField(b, authority, s.host)
 	b = appendField(b, pathName, path)
-	b = appendField(b, authorize, authorization)
+	if authorization != "" {
+		b = appendField(b, authorize, authorization)
+	}
 	b = appendField(b, contentType, "application/grpc")
 	b = appendField(b, userAgent, agent)
 	b = appendInt(append(b, 0), 0, 7, len("te")) // a name that is not in the table
