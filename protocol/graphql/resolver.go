@@ -16,17 +16,17 @@ type resolver struct{ *api }
 
 // The roots, and the types of which a field is not that of the noun.
 type (
-	query        struct{ *resolver }
-	mutation     struct{ *resolver }
-	subscription struct{ *resolver }
-	changeSet    struct{}
-	draft        struct{}
-	node         struct{}
-	rule         struct{}
-	strategy     struct{}
-	publishItem  struct{}
-	configPatch  struct{}
-	envPatch     struct{}
+	query         struct{ *resolver }
+	mutation      struct{ *resolver }
+	subscriptions struct{ *resolver }
+	changeSet     struct{}
+	draft         struct{}
+	node          struct{}
+	rule          struct{}
+	strategy      struct{}
+	publishItem   struct{}
+	configPatch   struct{}
+	envPatch      struct{}
 )
 
 // Query implements exec.ResolverRoot.
@@ -36,7 +36,7 @@ func (r *resolver) Query() exec.QueryResolver { return query{r} }
 func (r *resolver) Mutation() exec.MutationResolver { return mutation{r} }
 
 // Subscription implements exec.ResolverRoot.
-func (r *resolver) Subscription() exec.SubscriptionResolver { return subscription{r} }
+func (r *resolver) Subscription() exec.SubscriptionResolver { return subscriptions{r} }
 
 // ChangeSet implements exec.ResolverRoot.
 func (*resolver) ChangeSet() exec.ChangeSetResolver { return changeSet{} }
@@ -121,7 +121,7 @@ func contentOf(text *string, other []byte) ([]byte, error) {
 // Watch implements exec.SubscriptionResolver. It renders the event that is in the
 // context: whoever serves subscriptions opens the watch, and has an operation rendered
 // for each delivery.
-func (subscription) Watch(ctx context.Context, _ []string, _ *config.Token, _ bool) (<-chan model.WatchEvent, error) {
+func (subscriptions) Watch(ctx context.Context, _ []string, _ *config.Token, _ bool) (<-chan model.WatchEvent, error) {
 	e, found := ctx.Value(eventKey{}).(*watchEvent)
 	if !found {
 		return nil, config.Errorf(config.Unsupported, "config.watch", "", "a subscription is asked for over WebSocket or as server-sent events")
