@@ -44,6 +44,7 @@ type api struct {
 	documents  *documents
 	persisted  *persisted
 	playground *playground // nil: there is none
+	transport  *transport
 }
 
 // Open makes the protocol ready and registers its routes with the host.
@@ -76,17 +77,20 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 		return nil, err
 	}
 	if s.Playground {
-		a.playground, err = newPlayground()
+		if a.playground, err = newPlayground(); err != nil {
+			return nil, err
+		}
 	}
+	a.transport, err = newTransport(a, host) // the last, since it is to be closed
 	return a, err
 }
 
 // Name implements protocol.Protocol.
 func (a *api) Name() string { return Name }
 
-// Close implements protocol.Protocol. Requests end by themselves, and the HTTP
-// server waits for them.
-func (*api) Close(context.Context) error { return nil }
+// Close implements protocol.Protocol: it ends subscriptions. Requests end by
+// themselves, and the HTTP server waits for them.
+func (a *api) Close(ctx context.Context) error { return a.transport.close(ctx) }
 
 // observe measures an operation; name is that of a root field, "Query.config", or
 // "-" for a request that came to none.

@@ -16,6 +16,7 @@ import (
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/caller"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
@@ -29,6 +30,14 @@ func (a *api) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	request := auth.Request{ID: id[0], Address: a.proxies.Address(r), Agent: r.UserAgent()}
 	r = r.WithContext(auth.WithRequest(r.Context(), request))
 	defer a.rescue(w, r)
+	switch {
+	case socket.Asked(r):
+		a.transport.connect(w, r)
+		return
+	case wantsEvents(r):
+		a.transport.serveEvents(w, r)
+		return
+	}
 	if a.playground != nil && wantsPage(r) {
 		a.playground.page(w, r)
 		return
@@ -60,6 +69,9 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), a.settings.Timeout)
 	defer cancel()
 	ctx, o, err := a.ask(ctx, w, r)
+	if err == nil && o.isSubscription() {
+		err = config.Errorf(config.Unsupported, "", "", "a subscription is asked for over WebSocket (graphql-transport-ws), or with Accept: text/event-stream")
+	}
 	if err != nil {
 		a.observe("-", err, started)
 		a.fail(w, r, err)
@@ -83,8 +95,6 @@ func (a *api) ask(ctx context.Context, w http.ResponseWriter, r *http.Request) (
 	case auth.FromContext(ctx).Anonymous() && (err != nil || !o.isLogin()):
 		err = errNobody() // who is nobody does not learn what is wrong either
 	case err != nil:
-	case o.isSubscription():
-		err = config.Errorf(config.Unsupported, "", "", "a subscription is asked for over WebSocket (graphql-transport-ws), or with Accept: text/event-stream")
 	case r.Method != http.MethodPost && o.isMutation():
 		err = &statusError{
 			err:    config.Errorf(config.Invalid, "", "", "a mutation is asked for by POST"),

@@ -52,6 +52,8 @@ type Settings struct {
 	// Retry is the reconnection time suggested to clients, jittered so that they do
 	// not all come back at once.
 	Retry time.Duration `yaml:"retry" doc:"how long clients with subscriptions are told to wait before they reconnect; each is told a random time between this and twice this"`
+	// Compression offers permessage-deflate, without context takeover.
+	Compression bool `yaml:"compression" doc:"compress messages (permessage-deflate) for WebSocket clients that ask for it; each message for itself, so that idle connections hold no state of it"`
 	// Fragments is the memory for what is rendered for subscribers, Frames that for
 	// whole messages; subscribers share both.
 	Fragments plugin.Size `yaml:"fragment_cache" doc:"memory for what is rendered for subscribers"`
@@ -84,6 +86,7 @@ func (s *Settings) Defaults() {
 		PingInterval:     30 * time.Second,
 		WriteTimeout:     2 * time.Minute,
 		Retry:            time.Second,
+		Compression:      true,
 		Fragments:        32 * plugin.MiB,
 		Frames:           32 * plugin.MiB,
 
