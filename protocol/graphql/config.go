@@ -30,6 +30,11 @@ func (draft) Content(_ context.Context, d *config.Draft) (*string, error) {
 	return model.Text(d.Content), nil
 }
 
+// ContentBase64 implements exec.DraftResolver.
+func (draft) ContentBase64(_ context.Context, d *config.Draft) ([]byte, error) {
+	return model.NotNil(d.Content), nil
+}
+
 // ValidateContent implements exec.QueryResolver.
 func (q query) ValidateContent(ctx context.Context, in model.ValidateContentInput) ([]config.Problem, error) {
 	content, err := contentOf(in.Content, in.ContentBase64)

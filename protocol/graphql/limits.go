@@ -13,7 +13,7 @@ import (
 const (
 	defaultPage = 100  // of a listing that does not say
 	largestPage = 1000 // of any listing
-	usualList   = 10   // of a list without pages
+	usualList   = 3    // of a list without pages within another
 )
 
 // extent is how far an operation goes.
@@ -27,7 +27,13 @@ type extent struct {
 // looked at once: spread in each other they would take for ever.
 type measure struct {
 	operation *operation
-	fragments map[string]extent
+	fragments map[placed]extent
+}
+
+// placed is a fragment, and whether it is within a list.
+type placed struct {
+	name   string
+	inList bool
 }
 
 // check holds an operation against the limits.
@@ -35,8 +41,8 @@ func (a *api) check(o *operation) error {
 	if !a.settings.Introspection && o.introspects() {
 		return config.Errorf(config.Unsupported, "", "", "this server does not tell its schema (introspection)")
 	}
-	m := measure{operation: o, fragments: map[string]extent{}}
-	x := m.set(o.definition.SelectionSet)
+	m := measure{operation: o, fragments: map[placed]extent{}}
+	x := m.set(o.definition.SelectionSet, false)
 	for _, limit := range []struct {
 		what, setting string
 		value, most   int
@@ -53,16 +59,16 @@ func (a *api) check(o *operation) error {
 }
 
 // set measures what is selected of one object.
-func (m *measure) set(selected ast.SelectionSet) (x extent) {
+func (m *measure) set(selected ast.SelectionSet, inList bool) (x extent) {
 	for _, selection := range selected {
 		var part extent
 		switch s := selection.(type) {
 		case *ast.Field:
-			part = m.field(s)
+			part = m.field(s, inList)
 		case *ast.InlineFragment:
-			part = m.set(s.SelectionSet)
+			part = m.set(s.SelectionSet, inList)
 		case *ast.FragmentSpread:
-			part = m.fragment(s.Definition)
+			part = m.fragment(s.Definition, inList)
 		}
 		x.fields = sum(x.fields, part.fields)
 		x.depth = max(x.depth, part.depth)
@@ -72,38 +78,42 @@ func (m *measure) set(selected ast.SelectionSet) (x extent) {
 }
 
 // field measures a field with what is below it.
-func (m *measure) field(f *ast.Field) extent {
-	below := m.set(f.SelectionSet)
-	return extent{fields: 1, depth: below.depth + 1, cost: sum(1, product(m.items(f), below.cost))}
+func (m *measure) field(f *ast.Field, inList bool) extent {
+	items, isList := m.items(f, inList)
+	below := m.set(f.SelectionSet, inList || isList)
+	return extent{fields: 1, depth: below.depth + 1, cost: sum(1, product(items, below.cost))}
 }
 
 // fragment measures a fragment, once. A valid document has no fragment within itself.
-func (m *measure) fragment(f *ast.FragmentDefinition) extent {
+func (m *measure) fragment(f *ast.FragmentDefinition, inList bool) extent {
 	if f == nil {
 		return extent{}
 	}
-	x, known := m.fragments[f.Name]
+	key := placed{f.Name, inList}
+	x, known := m.fragments[key]
 	if !known {
-		x = m.set(f.SelectionSet)
-		m.fragments[f.Name] = x
+		x = m.set(f.SelectionSet, inList)
+		m.fragments[key] = x
 	}
 	return x
 }
 
-// items is how often what is below a field is in the answer at most. The field that
-// says limit pays for the list in its page.
-func (m *measure) items(f *ast.Field) int {
+// items is how often what is below a field is in the answer at most, and whether that
+// is for a list. The field that says limit pays for the list in its page.
+func (m *measure) items(f *ast.Field, inList bool) (items int, isList bool) {
 	switch {
 	case f.Definition == nil:
-		return 1
+		return 1, false
 	case f.Definition.Arguments.ForName("limit") != nil:
-		return m.limit(f)
+		return m.limit(f), true
 	case f.Definition.Type.Elem == nil:
-		return 1
+		return 1, false
 	case f.Name == "items" && f.ObjectDefinition != nil && f.ObjectDefinition.Fields.ForName("next") != nil:
-		return 1
+		return 1, true
+	case inList:
+		return usualList, true
 	}
-	return usualList
+	return defaultPage, true
 }
 
 // limit is the size of the page that a field asks for.

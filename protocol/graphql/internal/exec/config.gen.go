@@ -21,6 +21,7 @@ import (
 
 type DraftResolver interface {
 	Content(ctx context.Context, obj *config.Draft) (*string, error)
+	ContentBase64(ctx context.Context, obj *config.Draft) ([]byte, error)
 }
 
 type UpdateConfigInputResolver interface {
@@ -568,7 +569,7 @@ func (ec *executionContext) _Draft_contentBase64(ctx context.Context, field grap
 			return ec.fieldContext_Draft_contentBase64(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Content, nil
+			return ec.Resolvers.Draft().ContentBase64(ctx, obj)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []byte) graphql.Marshaler {
@@ -579,7 +580,7 @@ func (ec *executionContext) _Draft_contentBase64(ctx context.Context, field grap
 	)
 }
 func (ec *executionContext) fieldContext_Draft_contentBase64(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("Draft", field, false, false, "Base64")
+	return graphql.NewScalarFieldContext("Draft", field, true, true, "Base64")
 }
 
 func (ec *executionContext) _SavedDraft_draft(ctx context.Context, field graphql.CollectedField, obj *model.SavedDraft) (ret graphql.Marshaler) {
@@ -1196,10 +1197,11 @@ func (ec *executionContext) _Draft(ctx context.Context, sel ast.SelectionSet, ob
 					return ec._Draft_content(ctx, field, obj)
 				})
 		case "contentBase64":
-			out.Values[i] = ec._Draft_contentBase64(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				atomic.AddUint32(&out.Invalids, 1)
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Draft_contentBase64(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

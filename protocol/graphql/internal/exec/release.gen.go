@@ -303,10 +303,10 @@ func (ec *executionContext) _ChangeSet_time(ctx context.Context, field graphql.C
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
-			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+			return ec.marshalOTime2timeᚐTime(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_ChangeSet_time(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1314,7 +1314,7 @@ func (ec *executionContext) _ReleaseContent_contentBase64(ctx context.Context, f
 			return ec.fieldContext_ReleaseContent_contentBase64(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Bytes, nil
+			return obj.ContentBase64(), nil
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []byte) graphql.Marshaler {
@@ -1325,7 +1325,7 @@ func (ec *executionContext) _ReleaseContent_contentBase64(ctx context.Context, f
 	)
 }
 func (ec *executionContext) fieldContext_ReleaseContent_contentBase64(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
-	return graphql.NewScalarFieldContext("ReleaseContent", field, false, false, "Base64")
+	return graphql.NewScalarFieldContext("ReleaseContent", field, true, false, "Base64")
 }
 
 func (ec *executionContext) _ReleasePage_items(ctx context.Context, field graphql.CollectedField, obj *config.Page[config.Release]) (ret graphql.Marshaler) {
@@ -2006,7 +2006,7 @@ func (ec *executionContext) _ChangeSet(ctx context.Context, sel ast.SelectionSet
 			}
 		case "time":
 			out.Values[i] = ec._ChangeSet_time(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "comment":

@@ -269,13 +269,14 @@ type ComplexityRoot struct {
 	}
 
 	Draft struct {
-		Author      func(childComplexity int) int
-		BaseVersion func(childComplexity int) int
-		Content     func(childComplexity int) int
-		Format      func(childComplexity int) int
-		Path        func(childComplexity int) int
-		Revision    func(childComplexity int) int
-		SavedAt     func(childComplexity int) int
+		Author        func(childComplexity int) int
+		BaseVersion   func(childComplexity int) int
+		Content       func(childComplexity int) int
+		ContentBase64 func(childComplexity int) int
+		Format        func(childComplexity int) int
+		Path          func(childComplexity int) int
+		Revision      func(childComplexity int) int
+		SavedAt       func(childComplexity int) int
 	}
 
 	Env struct {
@@ -633,9 +634,9 @@ type ComplexityRoot struct {
 	}
 
 	ReleaseContent struct {
-		Bytes   func(childComplexity int) int
-		Content func(childComplexity int) int
-		Release func(childComplexity int) int
+		Content       func(childComplexity int) int
+		ContentBase64 func(childComplexity int) int
+		Release       func(childComplexity int) int
 	}
 
 	ReleasePage struct {
@@ -1725,12 +1726,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Draft.BaseVersion(childComplexity), true
-	case "Draft.content", "Draft.contentBase64":
+	case "Draft.content":
 		if e.ComplexityRoot.Draft.Content == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Draft.Content(childComplexity), true
+	case "Draft.contentBase64":
+		if e.ComplexityRoot.Draft.ContentBase64 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Draft.ContentBase64(childComplexity), true
 	case "Draft.format":
 		if e.ComplexityRoot.Draft.Format == nil {
 			break
@@ -3765,18 +3772,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Release.Version(childComplexity), true
 
-	case "ReleaseContent.contentBase64":
-		if e.ComplexityRoot.ReleaseContent.Bytes == nil {
-			break
-		}
-
-		return e.ComplexityRoot.ReleaseContent.Bytes(childComplexity), true
 	case "ReleaseContent.content":
 		if e.ComplexityRoot.ReleaseContent.Content == nil {
 			break
 		}
 
 		return e.ComplexityRoot.ReleaseContent.Content(childComplexity), true
+	case "ReleaseContent.contentBase64":
+		if e.ComplexityRoot.ReleaseContent.ContentBase64 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReleaseContent.ContentBase64(childComplexity), true
 	case "ReleaseContent.release":
 		if e.ComplexityRoot.ReleaseContent.Release == nil {
 			break
@@ -5877,8 +5884,8 @@ type Launch {
   gate: Gate
   "Why it was started."
   comment: String!
-  "When it was started, which is not when it began."
-  startedAt: Time!
+  "When it was started, which is not when it began; null of a dry run."
+  startedAt: Time
   "Who started it."
   startedBy: String!
   "When a scheduled one begins; null if it began at once."
@@ -6074,8 +6081,8 @@ type ChangeSet {
   action: SourceKind!
   "The user who made it."
   author: String!
-  "When it was made."
-  time: Time!
+  "When it was made; null of a dry run."
+  time: Time
   "Why, by the word of its author."
   comment: String!
   "What became of each config, in the order asked for."
@@ -6679,8 +6686,8 @@ type Rule {
   any: [Rule!]!
   "A part of all instances. A client without an id is claimed by no share. Null asks for none."
   share: Share
-  "What the client's labels must satisfy; empty if nothing."
-  labels: Selector!
+  "What the client's labels must satisfy; null if nothing."
+  labels: Selector
   "Networks in one of which the client's IP address must lie."
   addresses: [Network!]!
   "The ids of which the client must have one."

@@ -6282,24 +6282,6 @@ func (ec *executionContext) marshalNSecret2githubᚗcomᚋsetpointhqᚋsetpoint�
 	return res
 }
 
-func (ec *executionContext) unmarshalNSelector2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐSelector(ctx context.Context, v any) (config.Selector, error) {
-	res, err := scalar.UnmarshalSelector(v)
-	return res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) marshalNSelector2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐSelector(ctx context.Context, sel ast.SelectionSet, v config.Selector) graphql.Marshaler {
-	if v == nil {
-		graphql.AddInvalidNullError(ctx, "Selector!")
-		return graphql.Null
-	}
-	_ = sel
-	res := scalar.MarshalSelector(v)
-	if res == graphql.Null {
-		graphql.AddInvalidNullFromMarshaler(ctx, "Selector!")
-	}
-	return res
-}
-
 func (ec *executionContext) unmarshalNSeverity2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐSeverity(ctx context.Context, v any) (config.Severity, error) {
 	tmp, err := scalar.UnmarshalString(v)
 	res := unmarshalNSeverity2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐSeverity[tmp]

@@ -254,10 +254,10 @@ func (ec *executionContext) _Rule_labels(ctx context.Context, field graphql.Coll
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v config.Selector) graphql.Marshaler {
-			return ec.marshalNSelector2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐSelector(ctx, selections, v)
+			return ec.marshalOSelector2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐSelector(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Rule_labels(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1095,7 +1095,7 @@ func (ec *executionContext) _Rule(ctx context.Context, sel ast.SelectionSet, obj
 			}
 		case "labels":
 			out.Values[i] = ec._Rule_labels(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "addresses":

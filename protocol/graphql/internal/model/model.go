@@ -49,6 +49,9 @@ type ReleaseContent struct {
 // Content returns the content if it is text.
 func (r *ReleaseContent) Content() *string { return Text(r.Bytes) }
 
+// ContentBase64 returns the content.
+func (r *ReleaseContent) ContentBase64() []byte { return NotNil(r.Bytes) }
+
 // CreatedToken is a new token or session.
 type CreatedToken struct {
 	Secret config.Secret
@@ -62,6 +65,14 @@ func Text(content []byte) *string {
 	}
 	s := string(content)
 	return &s
+}
+
+// NotNil returns content, of which there is some although it is empty.
+func NotNil(content []byte) []byte {
+	if content == nil {
+		return []byte{}
+	}
+	return content
 }
 
 // InstanceState is what instances are listed by.

@@ -65,9 +65,7 @@ func (r *ServedRelease) bytes(ctx context.Context) ([]byte, error) {
 	}
 	r.once.Do(func() {
 		r.content, r.err = r.load(ctx, r.release)
-		if r.content == nil && r.err == nil {
-			r.content = []byte{} // which is a content
-		}
+		r.content = NotNil(r.content)
 	})
 	return r.content, r.err
 }
