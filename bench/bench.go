@@ -44,6 +44,7 @@ const (
 	scenarioWatch       = "watch"
 	scenarioIdle        = "idle-ws"
 	scenarioSwitch      = "switch"
+	scenarioBeside      = "beside"
 	scenarioResolve     = "resolve"
 	scenarioEtcd        = "etcd"
 	scenarioReads       = "reads"
@@ -72,6 +73,7 @@ func scenarios() []scenario {
 	return append(list,
 		scenario{name: scenarioIdle, measure: (*run).idle, files: func(o *Options) int { return o.Idle }, more: true, rare: true},
 		scenario{name: scenarioSwitch, measure: (*run).switches, files: func(o *Options) int { return 2 * o.Instances }},
+		scenario{name: scenarioBeside, measure: (*run).beside, own: true, files: func(o *Options) int { return o.Subscribers + 2*(o.Connections+o.Writers) }},
 		scenario{name: scenarioResolve, measure: (*run).resolve},
 		scenario{name: scenarioEtcd, measure: (*run).etcd},
 		scenario{name: scenarioReads, measure: (*run).reads, more: true},
@@ -108,6 +110,8 @@ type Options struct {
 	Server *client.Options
 	// Admin is the base URL of that server's admin port, for profiles.
 	Admin string
+	// GRPC is that server's own port for gRPC, host:port; "" takes the HTTP port.
+	GRPC string
 	// Log takes progress and what children print.
 	Log io.Writer
 	// Dir is where server and floors keep their data for the time, on the
@@ -125,13 +129,14 @@ type Options struct {
 	Idle        int           // that watch in the scenario idle-ws
 	Publishes   int           // to the subscribers, in a round; so many switches, and back
 	Instances   int           // that follow a launch
+	Protocol    string        // of those who watch in the scenario beside
 }
 
 // Defaults fills what is measured and how.
 func (o *Options) Defaults() {
 	o.Scenarios = UsualScenarios()
 	o.Dir = filepath.Join("data", "bench")
-	o.Rounds, o.Duration = 3, 3*time.Second
+	o.Rounds, o.Duration, o.Protocol = 3, 3*time.Second, overWS
 	o.Connections, o.Writers = 64, 64
 	o.Subscribers, o.Idle, o.Publishes, o.Instances = 5000, 50_000, 20, 500
 }
@@ -153,6 +158,9 @@ func (o *Options) Validate() error {
 	bounds("instances", o.Instances, 1, 100_000)
 	if o.Duration < 10*time.Millisecond || o.Duration > 10*time.Minute {
 		errs = append(errs, fmt.Errorf("duration must be from 10ms to 10m, is %s", o.Duration))
+	}
+	if !slices.Contains(Protocols(), o.Protocol) {
+		errs = append(errs, fmt.Errorf("there is no protocol %q to watch over; there are: %s", o.Protocol, strings.Join(Protocols(), ", ")))
 	}
 	if len(o.Scenarios) == 0 {
 		errs = append(errs, errors.New("no scenario to measure"))

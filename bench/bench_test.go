@@ -22,7 +22,8 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 	}
 	defer stop()
 	o := options(t)
-	o.Server, o.Scenarios = node.options(), slices.DeleteFunc(Scenarios(), func(s string) bool { return s == scenarioCluster })
+	o.Server, o.GRPC = node.options(), node.GRPC
+	o.Scenarios = slices.DeleteFunc(Scenarios(), func(s string) bool { return s == scenarioCluster || s == scenarioBeside })
 	o.Rounds, o.Duration = 1, 250*time.Millisecond
 	o.Connections, o.Writers, o.Subscribers, o.Idle, o.Publishes, o.Instances = 4, 4, 10, 14, 3, 12
 	report, err := Run(t.Context(), o)
@@ -85,15 +86,21 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 
 func TestMeasuresAServerOfItsOwn(t *testing.T) {
 	o := options(t)
-	o.Rounds, o.Duration, o.Connections = 1, 20*time.Millisecond, 1
-	o.Scenarios = []string{scenarioNotModified}
+	o.Rounds, o.Duration = 1, 250*time.Millisecond
+	o.Connections, o.Writers, o.Subscribers = 1, 4, 5
+	o.Scenarios = []string{scenarioNotModified, scenarioBeside}
 	report, err := Run(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, row := range report.Results[0].Rows {
-		if row.Ops == 0 || runtime.GOOS == "linux" && row.RSS == 0 {
-			t.Errorf("not measured: %+v", row)
+	if want, got := 2+3, len(report.Results); want != got {
+		t.Errorf("want %d results, got %d", want, got)
+	}
+	for _, result := range report.Results {
+		for _, row := range result.Rows {
+			if row.Ops == 0 || runtime.GOOS == "linux" && row.RSS == 0 {
+				t.Errorf("%s: %s: not measured: %+v", result.Title, row.Subject, row)
+			}
 		}
 	}
 	if left, err := os.ReadDir(o.Dir); err != nil || len(left) > 0 {

@@ -103,6 +103,7 @@ func TestDriveEndsWithTheFirstError(t *testing.T) {
 func TestRefusesOptionsThatCannotBe(t *testing.T) {
 	for name, change := range map[string]func(*Options){
 		"no scenario":                  func(o *Options) { o.Scenarios = nil },
+		"unknown protocol":             func(o *Options) { o.Protocol = "smoke" },
 		"unknown scenario":             func(o *Options) { o.Scenarios = []string{"sing"} },
 		"rounds":                       func(o *Options) { o.Rounds = 0 },
 		"duration":                     func(o *Options) { o.Duration = time.Hour },

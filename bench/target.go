@@ -48,7 +48,7 @@ func (r *run) open(ctx context.Context) (*target, error) {
 	if r.Server == nil {
 		return r.openOwn(ctx, "server")
 	}
-	t := &target{admin: r.Admin}
+	t := &target{admin: r.Admin, grpc: server{addr: r.GRPC}}
 	if err := t.connect(ctx, *r.Server); err != nil {
 		return nil, errors.Join(err, t.close())
 	}

@@ -57,9 +57,11 @@ func Command(e Env) *cobra.Command {
 	f.IntVar(&o.Subscribers, "subscribers", o.Subscribers, fmt.Sprintf("connections that watch; of idle-ws %d, unless this is given", o.Idle))
 	f.IntVar(&o.Publishes, "publishes", o.Publishes, "events that are sent to the subscribers in a round; so many switches of a launch, and back")
 	f.IntVar(&o.Instances, "instances", o.Instances, "instances that follow a launch which is switched")
+	f.StringVar(&o.Protocol, "protocol", o.Protocol, "`PROTOCOL` of those who watch in the scenario beside: "+strings.Join(bench.Protocols(), ", "))
 	f.StringVar(&o.Dir, "dir", o.Dir, "keep data in `DIR` for the time; its disk is measured too")
 	f.StringVar(&o.ProfileDir, "profile", "", "write CPU profiles of the server to `DIR`")
 	f.StringVar(&o.Admin, "admin", "", "with --endpoint and --profile: the `URL` of the server's admin port")
+	f.StringVar(&o.GRPC, "grpc", "", "with --endpoint: `HOST:PORT` of the server's own port for gRPC; without it gRPC is asked for at the HTTP port")
 	cmd.AddCommand(e.floor(), e.server(), e.clients())
 	return cmd
 }
