@@ -21,6 +21,7 @@ BINARY     := bin/setpoint
 MAX_BYTES  := 62914560 # 60 MiB, stripped
 LINTER     := $(CURDIR)/bin/golangci-lint
 BUF        := $(CURDIR)/bin/buf
+GQLGEN     := $(CURDIR)/bin/gqlgen
 # What npm leaves when it has installed the libraries that are locked.
 NODE_LIBS  := test/interop/node/node_modules/.package-lock.json
 
@@ -128,13 +129,23 @@ fmt: $(LINTER) ## Format all Go code
 	$(LINTER) fmt
 
 .PHONY: generate
-generate: proto ## Generate what is generated: references, schemas, code
+generate: proto graphql ## Generate what is generated: references, schemas, code
 	$(GO_STATIC) generate ./...
 
 .PHONY: proto
 proto: lint-proto ## Generate the gRPC interface's Go code, unless its description breaks clients
 	rm -f api/setpointv1/*.pb.go
 	cd api && $(BUF) generate && $(BUF) build --as-file-descriptor-set -o $(CURDIR)/$(PROTO_IMAGE)
+
+.PHONY: graphql
+graphql: $(GQLGEN) ## Generate the GraphQL interface's Go code of its schema
+	cd protocol/graphql && $(GQLGEN) generate --config gqlgen.yml
+
+# A module of its own, whose version is that of the library (there is a test).
+$(GQLGEN): tools/gqlgen/go.mod tools/gqlgen/go.sum
+	@mkdir -p bin
+	$(GO_STATIC) -C tools/gqlgen build -o $@ github.com/99designs/gqlgen
+	@touch $@
 
 .PHONY: faults
 faults: test-deps build ## Break a cluster in every way for a while, and sum it up (FAULTS_ROUNDS=5, FAULTS_SECONDS=1, FAULTS_REPORT=FILE)
