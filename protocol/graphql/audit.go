@@ -9,7 +9,7 @@ import (
 )
 
 // AuditRecords implements exec.QueryResolver.
-func (q query) AuditRecords(ctx context.Context, filter *center.AuditRequest, limit *int, after *string) (config.Page[audit.Record], error) {
+func (q query) AuditRecords(ctx context.Context, filter *center.AuditRequest, limit *int, after *string) (*config.Page[audit.Record], error) {
 	return listed(limit, after, func(p center.PageRequest) (config.Page[audit.Record], error) {
 		r := given(filter)
 		r.PageRequest = p
@@ -18,9 +18,11 @@ func (q query) AuditRecords(ctx context.Context, filter *center.AuditRequest, li
 }
 
 // AuditSeal implements exec.QueryResolver.
-func (q query) AuditSeal(ctx context.Context) (audit.Seal, error) { return q.center.AuditSeal(ctx) }
+func (q query) AuditSeal(ctx context.Context) (*audit.Seal, error) {
+	return some(q.center.AuditSeal(ctx))
+}
 
 // VerifyAudit implements exec.QueryResolver.
-func (q query) VerifyAudit(ctx context.Context, sequence *int64, hash *string) (audit.Verification, error) {
-	return q.center.VerifyAudit(ctx, center.AuditExpectation{Sequence: given(sequence), Hash: given(hash)})
+func (q query) VerifyAudit(ctx context.Context, sequence *int64, hash *string) (*audit.Verification, error) {
+	return some(q.center.VerifyAudit(ctx, center.AuditExpectation{Sequence: given(sequence), Hash: given(hash)}))
 }

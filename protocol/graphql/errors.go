@@ -95,7 +95,7 @@ func refusals(err error, requestID string) gqlerror.List {
 		list[i].Message = problem.ClipTo(found.Message, problem.LongestDetail)
 		list[i].Locations = found.Locations
 		if len(found.Path) > 0 { // of variables: "variable.input.items[0].path"
-			within(list[i], found.Path)
+			within(list[i], append(ast.Path{ast.PathName("variables")}, found.Path[1:]...))
 		}
 	}
 	return list

@@ -2,6 +2,7 @@ package graphql
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	gql "github.com/99designs/gqlgen/graphql"
+	"github.com/vektah/gqlparser/v2/gqlerror"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
@@ -187,12 +189,21 @@ func (a *api) fail(w http.ResponseWriter, r *http.Request, err error) {
 
 // write answers in the form that the client likes best.
 func (a *api) write(w http.ResponseWriter, r *http.Request, status int, response *gql.Response) {
-	body := strictjson.Encode(response)
+	body := encodeAnswer(response)
 	h := w.Header()
 	h.Set("Content-Type", answerType(r)+"; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // a client that is gone needs no answer
+}
+
+// encodeAnswer writes an answer down. One to a request that could not be done at all has no
+// data, not even null.
+func encodeAnswer(r *gql.Response) []byte {
+	return strictjson.Encode(struct {
+		Data   json.RawMessage `json:"data,omitempty"`
+		Errors gqlerror.List   `json:"errors,omitempty"`
+	}{r.Data, r.Errors})
 }
 
 // statusError is an error with a status that its kind does not tell.

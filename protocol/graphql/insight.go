@@ -13,43 +13,43 @@ import (
 )
 
 // Explain implements exec.QueryResolver.
-func (q query) Explain(ctx context.Context, in model.ExplainInput) (config.Explained, error) {
+func (q query) Explain(ctx context.Context, in model.ExplainInput) (*config.Explained, error) {
 	r := center.ExplainRequest{
 		Path: in.Path, At: in.At, Time: in.Time,
 		Client: config.Client{ID: in.Instance, Labels: in.Labels, Slot: in.Slot, Address: in.Address},
 	}
 	if err := caller.Check(r.Client); err != nil {
-		return config.Explained{}, err
+		return nil, err
 	}
 	if _, err := netip.ParseAddr(in.Address); in.Address != "" && err != nil {
-		return config.Explained{}, problem.Malformed("input.address", "want an IP address, 10.1.2.3 or 2001:db8::1")
+		return nil, problem.Malformed("input.address", "want an IP address, 10.1.2.3 or 2001:db8::1")
 	}
 	if in.At != "" && !in.Time.IsZero() {
-		return config.Explained{}, problem.Malformed("input.at", "send at or time, not both")
+		return nil, problem.Malformed("input.at", "send at or time, not both")
 	}
-	return q.center.Explain(ctx, r)
+	return some(q.center.Explain(ctx, r))
 }
 
 // Preview implements exec.QueryResolver.
-func (q query) Preview(ctx context.Context, start *center.PreviewRequest, change *center.PreviewChange, limit *int, after *string) (config.Preview, error) {
+func (q query) Preview(ctx context.Context, start *center.PreviewRequest, change *center.PreviewChange, limit *int, after *string) (*config.Preview, error) {
 	p, err := pageOf(limit, after)
 	if err != nil {
-		return config.Preview{}, err
+		return nil, err
 	}
 	var r center.PreviewRequest
 	switch {
 	case (start == nil) == (change == nil):
-		return config.Preview{}, problem.Malformed("", "send start, or change")
+		return nil, problem.Malformed("", "send start, or change")
 	case start != nil:
 		if err := checkStart(start.Paths); err != nil {
-			return config.Preview{}, err
+			return nil, err
 		}
 		r = *start
 	default:
 		r.Change = change
 	}
 	r.PageRequest = p
-	return q.center.Preview(ctx, r)
+	return some(q.center.Preview(ctx, r))
 }
 
 // checkStart refuses configs that no launch could hold together.

@@ -9,12 +9,12 @@ import (
 )
 
 // Instances implements exec.QueryResolver.
-func (q query) Instances(ctx context.Context, path config.Path, version *int64, state *model.InstanceState, limit *int, after *string) (center.InstanceList, error) {
+func (q query) Instances(ctx context.Context, path config.Path, version *int64, state *model.InstanceState, limit *int, after *string) (*center.InstanceList, error) {
 	p, err := pageOf(limit, after)
 	if err != nil {
-		return center.InstanceList{}, err
+		return nil, err
 	}
-	return q.center.Instances(ctx, center.InstanceRequest{
+	return some(q.center.Instances(ctx, center.InstanceRequest{
 		Path: path, PageRequest: p, Version: given(version), State: string(given(state)),
-	})
+	}))
 }

@@ -93,7 +93,8 @@ func bothForms(b []byte, compressed bool) (plain, gzipped []byte, err error) {
 	if _, err := w.Write(b); err != nil {
 		return nil, nil, err
 	}
-	return b, out.Bytes(), w.Close()
+	err = w.Close() // which writes the rest
+	return b, out.Bytes(), err
 }
 
 // wantsPage reports whether a browser asks for the page, rather than a client for an

@@ -11,28 +11,28 @@ import (
 )
 
 // Release implements exec.QueryResolver.
-func (q query) Release(ctx context.Context, path config.Path, version int64) (model.ReleaseContent, error) {
+func (q query) Release(ctx context.Context, path config.Path, version int64) (*model.ReleaseContent, error) {
 	r, content, err := q.center.Release(ctx, path, version)
-	return model.ReleaseContent{Release: r, Bytes: content}, err
+	return some(model.ReleaseContent{Release: r, Bytes: content}, err)
 }
 
 // Releases implements exec.QueryResolver.
-func (q query) Releases(ctx context.Context, path config.Path, limit *int, after *string) (config.Page[config.Release], error) {
+func (q query) Releases(ctx context.Context, path config.Path, limit *int, after *string) (*config.Page[config.Release], error) {
 	return listed(limit, after, func(p center.PageRequest) (config.Page[config.Release], error) {
 		return q.center.Releases(ctx, path, p)
 	})
 }
 
 // ChangeSets implements exec.QueryResolver.
-func (q query) ChangeSets(ctx context.Context, tenant string, limit *int, after *string) (config.Page[config.ChangeSet], error) {
+func (q query) ChangeSets(ctx context.Context, tenant string, limit *int, after *string) (*config.Page[config.ChangeSet], error) {
 	return listed(limit, after, func(p center.PageRequest) (config.Page[config.ChangeSet], error) {
 		return q.center.ChangeSets(ctx, tenant, p)
 	})
 }
 
 // Diff implements exec.QueryResolver.
-func (q query) Diff(ctx context.Context, from, to center.Ref) (center.Diff, error) {
-	return q.center.Diff(ctx, from, to)
+func (q query) Diff(ctx context.Context, from, to center.Ref) (*center.Diff, error) {
+	return some(q.center.Diff(ctx, from, to))
 }
 
 // Action implements exec.ChangeSetResolver.
@@ -41,20 +41,20 @@ func (changeSet) Action(_ context.Context, s *config.ChangeSet) (config.SourceKi
 }
 
 // Publish implements exec.MutationResolver.
-func (m mutation) Publish(ctx context.Context, in center.Publish) (config.ChangeSet, error) {
+func (m mutation) Publish(ctx context.Context, in center.Publish) (*config.ChangeSet, error) {
 	for i := range in.Items {
 		item, where := &in.Items[i], "input.items["+strconv.Itoa(i)+"]"
 		switch hasContent := item.Content != nil; {
 		case hasContent && item.FromDraft:
-			return config.ChangeSet{}, problem.Malformed(where, "send content or fromDraft, not both")
+			return nil, problem.Malformed(where, "send content or fromDraft, not both")
 		case !hasContent && !item.FromDraft:
-			return config.ChangeSet{}, problem.Malformed(where, "send content, contentBase64 or fromDraft")
+			return nil, problem.Malformed(where, "send content, contentBase64 or fromDraft")
 		}
 		if err := checkVersion(where+".expectedVersion", item.ExpectedVersion); err != nil {
-			return config.ChangeSet{}, err
+			return nil, err
 		}
 	}
-	return m.center.Publish(ctx, in)
+	return some(m.center.Publish(ctx, in))
 }
 
 // Content implements exec.PublishItemResolver.
@@ -78,14 +78,14 @@ func (publishItem) ContentBase64(_ context.Context, item *center.PublishItem, co
 }
 
 // Rollback implements exec.MutationResolver.
-func (m mutation) Rollback(ctx context.Context, in center.Rollback) (config.ChangeSet, error) {
+func (m mutation) Rollback(ctx context.Context, in center.Rollback) (*config.ChangeSet, error) {
 	if err := checkVersion("input.expectedVersion", in.ExpectedVersion); err != nil {
-		return config.ChangeSet{}, err
+		return nil, err
 	}
-	return m.center.Rollback(ctx, in)
+	return some(m.center.Rollback(ctx, in))
 }
 
 // Promote implements exec.MutationResolver.
-func (m mutation) Promote(ctx context.Context, in center.Promote) (config.ChangeSet, error) {
-	return m.center.Promote(ctx, in)
+func (m mutation) Promote(ctx context.Context, in center.Promote) (*config.ChangeSet, error) {
+	return some(m.center.Promote(ctx, in))
 }

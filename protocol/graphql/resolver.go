@@ -85,19 +85,38 @@ func pageOf(limit *int, after *string) (center.PageRequest, error) {
 	return p, nil
 }
 
-// listed answers with a page of a listing.
-func listed[T any](limit *int, after *string, list func(center.PageRequest) (config.Page[T], error)) (config.Page[T], error) {
-	p, err := pageOf(limit, after)
+// The fields of the first level may be null, so that one that fails does not take the
+// others with it: what they answer with is behind a pointer.
+
+// some answers with what there is.
+func some[T any](v T, err error) (*T, error) {
 	if err != nil {
-		return config.Page[T]{}, err
+		return nil, err
 	}
-	return list(p)
+	return &v, nil
 }
 
-// done is the answer of what has none: it is always true.
-func done(err error) (bool, error) { return err == nil, err }
+// whole answers with a list, which is there although it is empty.
+func whole[T any](list []T, err error) ([]T, error) {
+	if list == nil && err == nil {
+		list = []T{}
+	}
+	return list, err
+}
 
-// version checks the version that must be the latest; nil expects none.
+// listed answers with a page of a listing.
+func listed[T any](limit *int, after *string, list func(center.PageRequest) (config.Page[T], error)) (*config.Page[T], error) {
+	p, err := pageOf(limit, after)
+	if err != nil {
+		return nil, err
+	}
+	return some(list(p))
+}
+
+// done is the answer of what has none.
+func done(err error) (*bool, error) { return some(true, err) }
+
+// checkVersion checks the version that must be the latest; nil expects none.
 func checkVersion(where string, expected *int64) error {
 	if expected != nil && *expected < 0 {
 		return problem.Malformed(where, "want 0 or more")

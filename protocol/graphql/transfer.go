@@ -33,13 +33,13 @@ func (b *bounded) Write(p []byte) (int, error) {
 }
 
 // ImportEnv implements exec.MutationResolver.
-func (m mutation) ImportEnv(ctx context.Context, in model.ImportEnvInput) (center.ImportResult, error) {
+func (m mutation) ImportEnv(ctx context.Context, in model.ImportEnvInput) (*center.ImportResult, error) {
 	limits := m.center.Limits()
 	files, err := center.ReadArchive(in.Archive, int64(limits.ChangeSetSize), limits.ChangeSetConfigs)
 	if err != nil {
-		return center.ImportResult{}, err
+		return nil, err
 	}
-	return m.center.Import(ctx, center.Import{
+	return some(m.center.Import(ctx, center.Import{
 		Env: in.Env, Files: files, Comment: in.Comment, DryRun: in.DryRun, Prune: in.Prune, ReleaseOptions: in.Options,
-	})
+	}))
 }

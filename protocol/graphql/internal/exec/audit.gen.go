@@ -1561,16 +1561,8 @@ func (ec *executionContext) marshalNAuditRecord2ᚕgithubᚗcomᚋsetpointhqᚋs
 	return ret
 }
 
-func (ec *executionContext) marshalNAuditRecordPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[audit.Record]) graphql.Marshaler {
-	return ec._AuditRecordPage(ctx, sel, &v)
-}
-
 func (ec *executionContext) marshalNAuditSeal2githubᚗcomᚋsetpointhqᚋsetpointᚋauditᚐSeal(ctx context.Context, sel ast.SelectionSet, v audit.Seal) graphql.Marshaler {
 	return ec._AuditSeal(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNAuditVerification2githubᚗcomᚋsetpointhqᚋsetpointᚋauditᚐVerification(ctx context.Context, sel ast.SelectionSet, v audit.Verification) graphql.Marshaler {
-	return ec._AuditVerification(ctx, sel, &v)
 }
 
 func (ec *executionContext) unmarshalOAuditFilter2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐAuditRequest(ctx context.Context, v any) (*center.AuditRequest, error) {
@@ -1579,6 +1571,27 @@ func (ec *executionContext) unmarshalOAuditFilter2ᚖgithubᚗcomᚋsetpointhq�
 	}
 	res, err := ec.unmarshalInputAuditFilter(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOAuditRecordPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[audit.Record]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._AuditRecordPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOAuditSeal2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauditᚐSeal(ctx context.Context, sel ast.SelectionSet, v *audit.Seal) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._AuditSeal(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOAuditVerification2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauditᚐVerification(ctx context.Context, sel ast.SelectionSet, v *audit.Verification) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._AuditVerification(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************

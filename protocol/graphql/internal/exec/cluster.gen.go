@@ -1327,14 +1327,6 @@ func (ec *executionContext) _Node(ctx context.Context, sel ast.SelectionSet, obj
 
 // region    ***************************** type.gotpl *****************************
 
-func (ec *executionContext) marshalNClusterStatus2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐClusterStatus(ctx context.Context, sel ast.SelectionSet, v config.ClusterStatus) graphql.Marshaler {
-	return ec._ClusterStatus(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNCreatedJoinToken2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐMintedJoinToken(ctx context.Context, sel ast.SelectionSet, v center.MintedJoinToken) graphql.Marshaler {
-	return ec._CreatedJoinToken(ctx, sel, &v)
-}
-
 func (ec *executionContext) marshalNJoinToken2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐJoinToken(ctx context.Context, sel ast.SelectionSet, v config.JoinToken) graphql.Marshaler {
 	return ec._JoinToken(ctx, sel, &v)
 }
@@ -1353,10 +1345,6 @@ func (ec *executionContext) marshalNJoinToken2ᚕgithubᚗcomᚋsetpointhqᚋset
 	}
 
 	return ret
-}
-
-func (ec *executionContext) marshalNJoinTokenPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[config.JoinToken]) graphql.Marshaler {
-	return ec._JoinTokenPage(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNNode2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐNode(ctx context.Context, sel ast.SelectionSet, v config.Node) graphql.Marshaler {
@@ -1379,12 +1367,52 @@ func (ec *executionContext) marshalNNode2ᚕgithubᚗcomᚋsetpointhqᚋsetpoint
 	return ret
 }
 
+func (ec *executionContext) marshalOClusterStatus2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐClusterStatus(ctx context.Context, sel ast.SelectionSet, v *config.ClusterStatus) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ClusterStatus(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOCreateJoinTokenInput2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐNewJoinToken(ctx context.Context, v any) (*center.NewJoinToken, error) {
 	if v == nil {
 		return nil, nil
 	}
 	res, err := ec.unmarshalInputCreateJoinTokenInput(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOCreatedJoinToken2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐMintedJoinToken(ctx context.Context, sel ast.SelectionSet, v *center.MintedJoinToken) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CreatedJoinToken(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOJoinTokenPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[config.JoinToken]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._JoinTokenPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalONode2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐNodeᚄ(ctx context.Context, sel ast.SelectionSet, v []config.Node) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNNode2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐNode(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
 }
 
 func (ec *executionContext) unmarshalONodeRole2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐRole(ctx context.Context, v any) (*config.Role, error) {

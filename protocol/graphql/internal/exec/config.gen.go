@@ -1307,10 +1307,6 @@ var (
 	}
 )
 
-func (ec *executionContext) marshalNConfigPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[config.State]) graphql.Marshaler {
-	return ec._ConfigPage(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNCreateConfigInput2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐConfig(ctx context.Context, v any) (config.Config, error) {
 	res, err := ec.unmarshalInputCreateConfigInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1330,10 +1326,6 @@ func (ec *executionContext) unmarshalNSaveDraftInput2githubᚗcomᚋsetpointhq�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNSavedDraft2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐSavedDraft(ctx context.Context, sel ast.SelectionSet, v model.SavedDraft) graphql.Marshaler {
-	return ec._SavedDraft(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNUpdateConfigInput2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐConfigPatch(ctx context.Context, v any) (center.ConfigPatch, error) {
 	res, err := ec.unmarshalInputUpdateConfigInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1342,6 +1334,13 @@ func (ec *executionContext) unmarshalNUpdateConfigInput2githubᚗcomᚋsetpointh
 func (ec *executionContext) unmarshalNValidateContentInput2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐValidateContentInput(ctx context.Context, v any) (model.ValidateContentInput, error) {
 	res, err := ec.unmarshalInputValidateContentInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOConfig2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx context.Context, sel ast.SelectionSet, v *config.State) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Config(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOConfigKind2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐKind(ctx context.Context, v any) (config.Kind, error) {
@@ -1367,5 +1366,26 @@ var (
 		config.KindFlag: "FLAG",
 	}
 )
+
+func (ec *executionContext) marshalOConfigPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[config.State]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ConfigPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODraft2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐDraft(ctx context.Context, sel ast.SelectionSet, v *config.Draft) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Draft(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOSavedDraft2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐSavedDraft(ctx context.Context, sel ast.SelectionSet, v *model.SavedDraft) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._SavedDraft(ctx, sel, v)
+}
 
 // endregion ***************************** type.gotpl *****************************

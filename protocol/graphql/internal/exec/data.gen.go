@@ -1079,14 +1079,6 @@ func (ec *executionContext) marshalNChange2ᚕgithubᚗcomᚋsetpointhqᚋsetpoi
 	return ret
 }
 
-func (ec *executionContext) marshalNEnvReading2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐEnvReading(ctx context.Context, sel ast.SelectionSet, v model.EnvReading) graphql.Marshaler {
-	return ec._EnvReading(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNReading2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐReading(ctx context.Context, sel ast.SelectionSet, v model.Reading) graphql.Marshaler {
-	return ec._Reading(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNReportInput2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐInstanceReport(ctx context.Context, v any) (center.InstanceReport, error) {
 	res, err := ec.unmarshalInputReportInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1134,12 +1126,26 @@ func (ec *executionContext) marshalNWatchEvent2githubᚗcomᚋsetpointhqᚋsetpo
 	return ec._WatchEvent(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalOEnvReading2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐEnvReading(ctx context.Context, sel ast.SelectionSet, v *model.EnvReading) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._EnvReading(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOFreshness2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐFreshness(ctx context.Context, v any) (*center.Freshness, error) {
 	if v == nil {
 		return nil, nil
 	}
 	res, err := ec.unmarshalInputFreshness(ctx, v)
 	return &res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOReading2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐReading(ctx context.Context, sel ast.SelectionSet, v *model.Reading) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Reading(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOServedRelease2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐServedRelease(ctx context.Context, sel ast.SelectionSet, v *model.ServedRelease) graphql.Marshaler {

@@ -1939,10 +1939,6 @@ func (ec *executionContext) marshalNAccessToken2ᚕgithubᚗcomᚋsetpointhqᚋs
 	return ret
 }
 
-func (ec *executionContext) marshalNAccessTokenPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[auth.Token]) graphql.Marshaler {
-	return ec._AccessTokenPage(ctx, sel, &v)
-}
-
 func (ec *executionContext) marshalNBinding2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐBinding(ctx context.Context, sel ast.SelectionSet, v auth.Binding) graphql.Marshaler {
 	return ec._Binding(ctx, sel, &v)
 }
@@ -1963,10 +1959,6 @@ func (ec *executionContext) marshalNBinding2ᚕgithubᚗcomᚋsetpointhqᚋsetpo
 	return ret
 }
 
-func (ec *executionContext) marshalNBindingPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[auth.Binding]) graphql.Marshaler {
-	return ec._BindingPage(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNCreateBindingInput2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐBinding(ctx context.Context, v any) (auth.Binding, error) {
 	res, err := ec.unmarshalInputCreateBindingInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1980,10 +1972,6 @@ func (ec *executionContext) unmarshalNCreateTokenInput2githubᚗcomᚋsetpointhq
 func (ec *executionContext) unmarshalNCreateUserInput2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐNewUser(ctx context.Context, v any) (center.NewUser, error) {
 	res, err := ec.unmarshalInputCreateUserInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) marshalNCreatedToken2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐCreatedToken(ctx context.Context, sel ast.SelectionSet, v model.CreatedToken) graphql.Marshaler {
-	return ec._CreatedToken(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNGrant2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐGrant(ctx context.Context, sel ast.SelectionSet, v auth.Grant) graphql.Marshaler {
@@ -2020,22 +2008,6 @@ func (ec *executionContext) marshalNRole2githubᚗcomᚋsetpointhqᚋsetpointᚋ
 	return ec._Role(ctx, sel, &v)
 }
 
-func (ec *executionContext) marshalNRole2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐRoleInfoᚄ(ctx context.Context, sel ast.SelectionSet, v []auth.RoleInfo) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalNRole2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐRoleInfo(ctx, sel, v[i])
-	})
-
-	for _, e := range ret {
-		if e == graphql.Null {
-			return graphql.Null
-		}
-	}
-
-	return ret
-}
-
 func (ec *executionContext) unmarshalNUpdateUserInput2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐUserPatch(ctx context.Context, v any) (center.UserPatch, error) {
 	res, err := ec.unmarshalInputUpdateUserInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -2061,12 +2033,32 @@ func (ec *executionContext) marshalNUser2ᚕgithubᚗcomᚋsetpointhqᚋsetpoint
 	return ret
 }
 
-func (ec *executionContext) marshalNUserPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[auth.User]) graphql.Marshaler {
-	return ec._UserPage(ctx, sel, &v)
+func (ec *executionContext) marshalOAccessTokenPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[auth.Token]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._AccessTokenPage(ctx, sel, v)
 }
 
-func (ec *executionContext) marshalNWhoAmI2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐWhoAmI(ctx context.Context, sel ast.SelectionSet, v center.WhoAmI) graphql.Marshaler {
-	return ec._WhoAmI(ctx, sel, &v)
+func (ec *executionContext) marshalOBinding2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐBinding(ctx context.Context, sel ast.SelectionSet, v *auth.Binding) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Binding(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOBindingPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[auth.Binding]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._BindingPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOCreatedToken2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐCreatedToken(ctx context.Context, sel ast.SelectionSet, v *model.CreatedToken) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._CreatedToken(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOGrantInput2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐGrantᚄ(ctx context.Context, v any) ([]auth.Grant, error) {
@@ -2084,6 +2076,46 @@ func (ec *executionContext) unmarshalOGrantInput2ᚕgithubᚗcomᚋsetpointhqᚋ
 		}
 	}
 	return res, nil
+}
+
+func (ec *executionContext) marshalORole2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐRoleInfoᚄ(ctx context.Context, sel ast.SelectionSet, v []auth.RoleInfo) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNRole2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐRoleInfo(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOUser2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐUser(ctx context.Context, sel ast.SelectionSet, v *auth.User) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._User(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOUserPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[auth.User]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._UserPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOWhoAmI2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐWhoAmI(ctx context.Context, sel ast.SelectionSet, v *center.WhoAmI) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._WhoAmI(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************

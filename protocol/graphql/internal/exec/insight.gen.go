@@ -2348,10 +2348,6 @@ func (ec *executionContext) unmarshalNExplainInput2githubᚗcomᚋsetpointhqᚋs
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNExplained2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐExplained(ctx context.Context, sel ast.SelectionSet, v config.Explained) graphql.Marshaler {
-	return ec._Explained(ctx, sel, &v)
-}
-
 func (ec *executionContext) marshalNExplainedLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐExplainedLaunch(ctx context.Context, sel ast.SelectionSet, v config.ExplainedLaunch) graphql.Marshaler {
 	return ec._ExplainedLaunch(ctx, sel, &v)
 }
@@ -2390,10 +2386,6 @@ func (ec *executionContext) marshalNFinding2ᚕgithubᚗcomᚋsetpointhqᚋsetpo
 	}
 
 	return ret
-}
-
-func (ec *executionContext) marshalNPreview2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPreview(ctx context.Context, sel ast.SelectionSet, v config.Preview) graphql.Marshaler {
-	return ec._Preview(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNPreviewChoice2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPreviewChoice(ctx context.Context, sel ast.SelectionSet, v config.PreviewChoice) graphql.Marshaler {
@@ -2514,6 +2506,13 @@ func (ec *executionContext) marshalNVerdict2ᚕgithubᚗcomᚋsetpointhqᚋsetpo
 	return ret
 }
 
+func (ec *executionContext) marshalOExplained2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐExplained(ctx context.Context, sel ast.SelectionSet, v *config.Explained) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Explained(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOLaunchChange2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunchChange(ctx context.Context, v any) (config.LaunchChange, error) {
 	tmp, err := scalar.UnmarshalString(v)
 	res := unmarshalOLaunchChange2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunchChange[tmp]
@@ -2541,6 +2540,13 @@ var (
 		config.ChangeAbort:   "ABORT",
 	}
 )
+
+func (ec *executionContext) marshalOPreview2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPreview(ctx context.Context, sel ast.SelectionSet, v *config.Preview) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Preview(ctx, sel, v)
+}
 
 func (ec *executionContext) unmarshalOPreviewChange2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐPreviewChange(ctx context.Context, v any) (*center.PreviewChange, error) {
 	if v == nil {

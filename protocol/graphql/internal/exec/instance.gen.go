@@ -1090,10 +1090,6 @@ func (ec *executionContext) marshalNInstance2ᚕgithubᚗcomᚋsetpointhqᚋsetp
 	return ret
 }
 
-func (ec *executionContext) marshalNInstancePage2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐInstanceList(ctx context.Context, sel ast.SelectionSet, v center.InstanceList) graphql.Marshaler {
-	return ec._InstancePage(ctx, sel, &v)
-}
-
 func (ec *executionContext) marshalNVersionCount2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐVersionCount(ctx context.Context, sel ast.SelectionSet, v config.VersionCount) graphql.Marshaler {
 	return ec._VersionCount(ctx, sel, &v)
 }
@@ -1119,6 +1115,13 @@ func (ec *executionContext) marshalOInstance2ᚖgithubᚗcomᚋsetpointhqᚋsetp
 		return graphql.Null
 	}
 	return ec._Instance(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOInstancePage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐInstanceList(ctx context.Context, sel ast.SelectionSet, v *center.InstanceList) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._InstancePage(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOInstanceState2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐInstanceState(ctx context.Context, v any) (*model.InstanceState, error) {

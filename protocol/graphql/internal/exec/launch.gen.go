@@ -1825,10 +1825,6 @@ func (ec *executionContext) marshalNLaunchItem2ᚕgithubᚗcomᚋsetpointhqᚋse
 	return ret
 }
 
-func (ec *executionContext) marshalNLaunchPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[config.Launch]) graphql.Marshaler {
-	return ec._LaunchPage(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNLaunchRef2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐLaunchRef(ctx context.Context, v any) (center.LaunchRef, error) {
 	res, err := ec.unmarshalInputLaunchRef(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1881,6 +1877,13 @@ func (ec *executionContext) marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpoi
 		return graphql.Null
 	}
 	return ec._Launch(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOLaunchPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[config.Launch]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._LaunchPage(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************

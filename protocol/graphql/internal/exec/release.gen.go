@@ -2524,17 +2524,9 @@ func (ec *executionContext) marshalNChangeSet2ᚕgithubᚗcomᚋsetpointhqᚋset
 	return ret
 }
 
-func (ec *executionContext) marshalNChangeSetPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[config.ChangeSet]) graphql.Marshaler {
-	return ec._ChangeSetPage(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNContentRef2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐRef(ctx context.Context, v any) (center.Ref, error) {
 	res, err := ec.unmarshalInputContentRef(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
-}
-
-func (ec *executionContext) marshalNDiff2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐDiff(ctx context.Context, sel ast.SelectionSet, v center.Diff) graphql.Marshaler {
-	return ec._Diff(ctx, sel, &v)
 }
 
 func (ec *executionContext) marshalNDiffChange2githubᚗcomᚋsetpointhqᚋsetpointᚋformatᚋdiffᚐChange(ctx context.Context, sel ast.SelectionSet, v diff.Change) graphql.Marshaler {
@@ -2638,14 +2630,6 @@ func (ec *executionContext) marshalNRelease2ᚕgithubᚗcomᚋsetpointhqᚋsetpo
 	return ret
 }
 
-func (ec *executionContext) marshalNReleaseContent2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐReleaseContent(ctx context.Context, sel ast.SelectionSet, v model.ReleaseContent) graphql.Marshaler {
-	return ec._ReleaseContent(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNReleasePage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[config.Release]) graphql.Marshaler {
-	return ec._ReleasePage(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNRollbackInput2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐRollback(ctx context.Context, v any) (center.Rollback, error) {
 	res, err := ec.unmarshalInputRollbackInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -2685,6 +2669,27 @@ var (
 	}
 )
 
+func (ec *executionContext) marshalOChangeSet2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐChangeSet(ctx context.Context, sel ast.SelectionSet, v *config.ChangeSet) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ChangeSet(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOChangeSetPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[config.ChangeSet]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ChangeSetPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalODiff2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐDiff(ctx context.Context, sel ast.SelectionSet, v *center.Diff) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Diff(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOOnRunning2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐOnRunning(ctx context.Context, v any) (center.OnRunning, error) {
 	tmp, err := scalar.UnmarshalString(v)
 	res := unmarshalOOnRunning2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐOnRunning[tmp]
@@ -2718,9 +2723,23 @@ func (ec *executionContext) marshalORelease2ᚖgithubᚗcomᚋsetpointhqᚋsetpo
 	return ec._Release(ctx, sel, v)
 }
 
+func (ec *executionContext) marshalOReleaseContent2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐReleaseContent(ctx context.Context, sel ast.SelectionSet, v *model.ReleaseContent) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ReleaseContent(ctx, sel, v)
+}
+
 func (ec *executionContext) unmarshalOReleaseOptions2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐReleaseOptions(ctx context.Context, v any) (center.ReleaseOptions, error) {
 	res, err := ec.unmarshalInputReleaseOptions(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOReleasePage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[config.Release]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ReleasePage(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************

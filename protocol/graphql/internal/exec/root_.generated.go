@@ -4538,16 +4538,16 @@ var sources = []*ast.Source{
     filter: AuditFilter
     limit: Int
     after: String
-  ): AuditRecordPage!
+  ): AuditRecordPage
   "Where the chain ends that seals the audit. Keep sequence and hash where nobody who runs the installation can change them."
-  auditSeal: AuditSeal!
+  auditSeal: AuditSeal
   "Compares all audit records of all tenants with the chain, and the chain with what was noted down of it. What it finds is its answer, not an error. It takes about a second for 100,000 records, and a node does it once at a time."
   verifyAudit(
     "The number of a checkpoint that was noted down; left out, none is expected."
     sequence: Long
     "The hash that it had, in hexadecimal."
     hash: String
-  ): AuditVerification!
+  ): AuditVerification
 }
 
 "Which audit records."
@@ -4699,25 +4699,25 @@ type AuditFinding {
 `, BuiltIn: false},
 	{Name: "../../../../api/graphql/cluster.graphql", Input: `extend type Query {
   "How the installation and each of its nodes are doing."
-  clusterStatus: ClusterStatus!
+  clusterStatus: ClusterStatus
   "The nodes that hold the data, voters and learners; always all of them."
-  members: [Node!]!
+  members: [Node!]
   "Lists the join tokens that are still good, by id."
-  joinTokens(limit: Int, after: String): JoinTokenPage!
+  joinTokens(limit: Int, after: String): JoinTokenPage
 }
 
 # Backups are files without a bound, which GraphQL has no form for: they are made over REST, over gRPC and on the command line.
 extend type Mutation {
-  "Lets a learner vote. The cluster does so by itself once the learner has caught up. Always true."
-  promoteMember("The node's name." name: String!): Boolean!
-  "Takes a member out for good: it must not be started again with the data that it has. Always true."
-  removeMember("The node's name." name: String!): Boolean!
-  "Hands the leadership over. Always true."
-  moveLeader("The voter's name; left out, the most suitable one." name: String): Boolean!
+  "Lets a learner vote. The cluster does so by itself once the learner has caught up. True."
+  promoteMember("The node's name." name: String!): Boolean
+  "Takes a member out for good: it must not be started again with the data that it has. True."
+  removeMember("The node's name." name: String!): Boolean
+  "Hands the leadership over. True."
+  moveLeader("The voter's name; left out, the most suitable one." name: String): Boolean
   "Makes a token that lets one new node in."
-  createJoinToken(input: CreateJoinTokenInput): CreatedJoinToken!
-  "Takes a join token back. A node that it has let in stays. Always true."
-  revokeJoinToken("The token's id, not its secret." id: String!): Boolean!
+  createJoinToken(input: CreateJoinTokenInput): CreatedJoinToken
+  "Takes a join token back. A node that it has let in stays. True."
+  revokeJoinToken("The token's id, not its secret." id: String!): Boolean
 }
 
 "What a node is to the cluster."
@@ -4843,36 +4843,36 @@ type CreatedJoinToken {
     deleted: Boolean
     limit: Int
     after: String
-  ): ConfigPage!
+  ): ConfigPage
   "A config's metadata and what is released of it, deleted or not."
-  config(path: Path!): Config!
+  config(path: Path!): Config
   "A config's draft."
-  draft(path: Path!): Draft!
+  draft(path: Path!): Draft
   "Checks content as a publish would, and keeps nothing. Empty if nothing is wrong."
-  validateContent(input: ValidateContentInput!): [Problem!]!
+  validateContent(input: ValidateContentInput!): [Problem!]
 }
 
 extend type Mutation {
   "Makes a config with nothing released. Publishing creates configs as well."
-  createConfig(input: CreateConfigInput!): Config!
+  createConfig(input: CreateConfigInput!): Config
   "Changes a config's metadata."
-  updateConfig(input: UpdateConfigInput!): Config!
-  "Has a config served no longer, and aborts its launches with all the configs that they hold. Its history is kept, unless it is purged. Always true."
-  deleteConfig(input: DeleteConfigInput!): Boolean!
+  updateConfig(input: UpdateConfigInput!): Config
+  "Has a config served no longer, and aborts its launches with all the configs that they hold. Its history is kept, unless it is purged. True."
+  deleteConfig(input: DeleteConfigInput!): Boolean
   "Serves a deleted config again, as it was."
   undeleteConfig(
     path: Path!
     "Why."
     comment: String
-  ): Config!
+  ): Config
   "Keeps a draft, malformed or not, and reports every problem that would stop its publication. The config must be there."
-  saveDraft(input: SaveDraftInput!): SavedDraft!
-  "Drops a draft. Always true."
+  saveDraft(input: SaveDraftInput!): SavedDraft
+  "Drops a draft. True."
   deleteDraft(
     path: Path!
     "The revision that the draft must have; left out, any."
     expectedRevision: Token
-  ): Boolean!
+  ): Boolean
 }
 
 "What a config is."
@@ -5029,7 +5029,7 @@ input SaveDraftInput {
     freshness: Freshness
     "The digest of the content that the client has. If it is still current, the answer has no content."
     heldDigest: String
-  ): Reading!
+  ): Reading
 
   "Reads everything that the client is served of an env, as of one revision: never half of a change set."
   readEnv(
@@ -5039,12 +5039,12 @@ input SaveDraftInput {
     freshness: Freshness
     "The digest of the answer that the client has. If nothing has changed since, the answer has no releases."
     heldDigest: String
-  ): EnvReading!
+  ): EnvReading
 }
 
 extend type Mutation {
-  "Tells which releases the client, which must say its id, applied or refused; 1 to 256 of them. If one is denied or wrong, none is noted. Always true."
-  report(reports: [ReportInput!]!): Boolean!
+  "Tells which releases the client, which must say its id, applied or refused; 1 to 256 of them. If one is denied or wrong, none is noted. True."
+  report(reports: [ReportInput!]!): Boolean
 }
 
 extend type Subscription {
@@ -5177,20 +5177,20 @@ input ReportInput {
 `, BuiltIn: false},
 	{Name: "../../../../api/graphql/identity.graphql", Input: `extend type Query {
   "Tells the caller who it is and what it may do."
-  whoAmI: WhoAmI!
+  whoAmI: WhoAmI
   "Lists a user's tokens and sessions: the caller's, or those of a user that it governs."
   tokens(
     "Whose; left out, the caller's."
     user: String
     limit: Int
     after: String
-  ): AccessTokenPage!
+  ): AccessTokenPage
   "Lists the users that the caller governs, by name."
-  users(limit: Int, after: String): UserPage!
+  users(limit: Int, after: String): UserPage
   "One user that the caller governs, or the caller itself."
-  user(name: String!): User!
+  user(name: String!): User
   "Lists the roles that there are, the least first; always all of them."
-  roles: [Role!]!
+  roles: [Role!]
   "Lists the bindings where the caller grants rights."
   bindings(
     "Whose; left out, everybody's."
@@ -5199,39 +5199,39 @@ input ReportInput {
     scope: Path
     limit: Int
     after: String
-  ): BindingPage!
+  ): BindingPage
 }
 
 extend type Mutation {
   "Proves a password and makes a session. It needs no credentials if the operation has no other field."
-  login(input: LoginInput!): CreatedToken!
-  "Ends the session, or revokes the token, that the request is made with. Always true."
-  logout: Boolean!
-  "Changes the caller's own password and ends its other sessions. Always true."
+  login(input: LoginInput!): CreatedToken
+  "Ends the session, or revokes the token, that the request is made with. True."
+  logout: Boolean
+  "Changes the caller's own password and ends its other sessions. True."
   setPassword(
     "The password that it has."
     old: Secret!
     "The password that it is to have."
     new: Secret!
-  ): Boolean!
+  ): Boolean
   "Makes an API token for the caller, or for a service user that it governs."
-  createToken(input: CreateTokenInput!): CreatedToken!
-  "Ends a token or session of the caller's, or of a user that it governs. Always true."
-  revokeToken("The token's id, not its secret." id: String!): Boolean!
+  createToken(input: CreateTokenInput!): CreatedToken
+  "Ends a token or session of the caller's, or of a user that it governs. True."
+  revokeToken("The token's id, not its secret." id: String!): Boolean
   "Makes a user, who may do nothing until a binding gives it a role."
-  createUser(input: CreateUserInput!): User!
+  createUser(input: CreateUserInput!): User
   "Changes a user that the caller governs. A new password, or disabling, ends the user's sessions."
-  updateUser(input: UpdateUserInput!): User!
-  "Removes a user that the caller governs, with its tokens and bindings. Always true."
+  updateUser(input: UpdateUserInput!): User
+  "Removes a user that the caller governs, with its tokens and bindings. True."
   deleteUser(
     name: String!
     "The revision that it must have; left out, any."
     expectedRevision: Token
-  ): Boolean!
+  ): Boolean
   "Gives a user a role at a scope. The caller must grant rights there, and have every right of the role itself. Giving what is given already returns the binding that gives it."
-  createBinding(input: CreateBindingInput!): Binding!
-  "Takes a role away again. Always true."
-  deleteBinding(id: String!): Boolean!
+  createBinding(input: CreateBindingInput!): Binding
+  "Takes a role away again. True."
+  deleteBinding(id: String!): Boolean
 }
 
 "A role at a scope and everything below it."
@@ -5423,7 +5423,7 @@ input CreateBindingInput {
 `, BuiltIn: false},
 	{Name: "../../../../api/graphql/insight.graphql", Input: `extend type Query {
   "Tells which release a client is served, or was, and why: by the same code that serves it. The past reaches back as far as the store keeps its history."
-  explain(input: ExplainInput!): Explained!
+  explain(input: ExplainInput!): Explained
   "Tells which of the instances that are there, on whatever node, would be served what if a launch were started, or changed. What would be refused is among the problems of the answer. It has start or change."
   preview(
     "A launch would be started."
@@ -5433,7 +5433,7 @@ input CreateBindingInput {
     "The most instances that the page may hold."
     limit: Int
     after: String
-  ): Preview!
+  ): Preview
 }
 
 "Why a client is served what it is, in a word."
@@ -5681,7 +5681,7 @@ type PreviewChoice {
     state: InstanceState
     limit: Int
     after: String
-  ): InstancePage!
+  ): InstancePage
 }
 
 "What instances are listed by."
@@ -5781,35 +5781,35 @@ type VersionCount {
     all: Boolean
     limit: Int
     after: String
-  ): LaunchPage!
+  ): LaunchPage
   "One launch, ended or not."
-  launch(launch: LaunchRef!): Launch!
+  launch(launch: LaunchRef!): Launch
 }
 
 # Every act moves all configs of the launch at one revision, and answers with the launch as it is then.
 extend type Mutation {
   "Keeps a launch from advancing. It claims whom it claimed."
-  pauseLaunch(input: LaunchAct!): Launch!
+  pauseLaunch(input: LaunchAct!): Launch
   "Lets a paused launch go on. Its step lasts as long as was left of it."
-  resumeLaunch(input: LaunchAct!): Launch!
+  resumeLaunch(input: LaunchAct!): Launch
   "Takes a launch to its next step now: a scheduled one begins, a progressive one goes to its next step, and is promoted after the last."
-  advanceLaunch(input: LaunchAct!): Launch!
+  advanceLaunch(input: LaunchAct!): Launch
   "Makes the releases of a launch the stable ones, which ends it."
-  promoteLaunch(input: LaunchAct!): Launch!
+  promoteLaunch(input: LaunchAct!): Launch
   "Gives everybody the stable releases, however frozen an env is, which ends the launch."
-  abortLaunch(input: LaunchAct!): Launch!
+  abortLaunch(input: LaunchAct!): Launch
   "Makes a slot of a blue-green launch the active one. Back to the stable releases it goes however frozen an env is."
   switchLaunch(
     input: LaunchAct!
     "The slot; left out, the one that is not active."
     to: String
-  ): Launch!
+  ): Launch
   "Changes a launch that is under way. Canary, targets and progressive ones may become each other; whoever was claimed by a share is claimed by a greater one."
   adjustLaunch(
     input: LaunchAct!
     "What is to be different."
     change: LaunchAdjustment!
-  ): Launch!
+  ): Launch
 }
 
 "Where a launch is in its life. The last five are final."
@@ -5985,27 +5985,27 @@ input LaunchAdjustment {
 `, BuiltIn: false},
 	{Name: "../../../../api/graphql/release.graphql", Input: `extend type Query {
   "One release with its content."
-  release(path: Path!, "From 1." version: Long!): ReleaseContent!
+  release(path: Path!, "From 1." version: Long!): ReleaseContent
   "Lists a config's releases, the newest first."
-  releases(path: Path!, limit: Int, after: String): ReleasePage!
+  releases(path: Path!, limit: Int, after: String): ReleasePage
   "Lists what was released in a tenant, the newest first, as far as the caller may read it."
-  changeSets(tenant: String!, limit: Int, after: String): ChangeSetPage!
+  changeSets(tenant: String!, limit: Int, after: String): ChangeSetPage
   "Compares two contents, by line and, where both sides parse in one format, by path."
   diff(
     "The old one."
     from: ContentRef!
     "The new one."
     to: ContentRef!
-  ): Diff!
+  ): Diff
 }
 
 extend type Mutation {
   "Makes new releases of one or many configs of a tenant: all become visible at one revision, or none does. A config that is not there yet is created by it. If content is malformed, the error has the problems of all items."
-  publish(input: PublishInput!): ChangeSet!
+  publish(input: PublishInput!): ChangeSet
   "Serves everybody an earlier content again, at once: the launches of the config are aborted with all their configs, and the old content becomes a new release, since versions only go up. No freeze holds it up."
-  rollback(input: RollbackInput!): ChangeSet!
+  rollback(input: RollbackInput!): ChangeSet
   "Releases what one env serves in another env of the app, as one change set. What is the same already is left alone, and listed as unchanged."
-  promote(input: PromoteInput!): ChangeSet!
+  promote(input: PromoteInput!): ChangeSet
 }
 
 "How a release came to be."
@@ -6295,15 +6295,16 @@ names in the payload of connection_init.
 Lists come in pages: limit is the most that a page may hold, 0 means 100, at most
 1,000; after is the next of the page before, which is empty on the last page.
 
-An error has in its extensions a code, which is one of a closed set ("not_found"), and
-what else is known: path, op, currentVersion, problems, retryAfterMs, requestId.
+A field that fails is null, and the others are answered all the same. An error has in its
+extensions a code, which is one of a closed set ("not_found"), and what else is known:
+path, op, currentVersion, problems, retryAfterMs, requestId.
 """
 type Query {
   "What the server is."
-  version: Version!
+  version: Version
 }
 
-"What can be done. The fields of one operation are done one after the other; one that fails undoes nothing of those before it."
+"What can be done. The fields of one operation are done one after the other; one that fails is null, and undoes nothing of those before it."
 type Mutation
 
 "What can be watched."
@@ -6383,57 +6384,57 @@ type Problem {
 `, BuiltIn: false},
 	{Name: "../../../../api/graphql/scope.graphql", Input: `extend type Query {
   "Lists the tenants in which the caller may see something, by name."
-  tenants(limit: Int, after: String): TenantPage!
+  tenants(limit: Int, after: String): TenantPage
   "One tenant."
-  tenant(name: String!): Tenant!
+  tenant(name: String!): Tenant
   "Lists the apps of a tenant in which the caller may see something, by name."
-  apps(tenant: String!, limit: Int, after: String): AppPage!
+  apps(tenant: String!, limit: Int, after: String): AppPage
   "One app."
-  app(path: Path!): App!
+  app(path: Path!): App
   "Lists the envs of an app in which the caller may see something, in the order of promotion, always all of them: at most 1,000."
-  envs(app: Path!): [Env!]!
+  envs(app: Path!): [Env!]
   "One env."
-  env(path: Path!): Env!
+  env(path: Path!): Env
 }
 
 extend type Mutation {
   "Makes a tenant."
-  createTenant(input: CreateTenantInput!): Tenant!
+  createTenant(input: CreateTenantInput!): Tenant
   "Changes a tenant."
-  updateTenant(input: UpdateTenantInput!): Tenant!
-  "Removes a tenant that has no apps, or what there is of one whose import was not finished. Always true."
+  updateTenant(input: UpdateTenantInput!): Tenant
+  "Removes a tenant that has no apps, or what there is of one whose import was not finished. True."
   deleteTenant(
     name: String!
     "The revision that it must have; left out, any."
     expectedRevision: Token
-  ): Boolean!
+  ): Boolean
   "Makes an app."
-  createApp(input: CreateAppInput!): App!
+  createApp(input: CreateAppInput!): App
   "Changes an app."
-  updateApp(input: UpdateAppInput!): App!
-  "Removes an app that has no envs. Always true."
+  updateApp(input: UpdateAppInput!): App
+  "Removes an app that has no envs. True."
   deleteApp(
     path: Path!
     "The revision that it must have; left out, any."
     expectedRevision: Token
-  ): Boolean!
+  ): Boolean
   "Makes an env."
-  createEnv(input: CreateEnvInput!): Env!
+  createEnv(input: CreateEnvInput!): Env
   "Changes an env."
-  updateEnv(input: UpdateEnvInput!): Env!
-  "Removes an env that is not protected and in which no config is live. The history of deleted configs is kept, and comes back if the env is made again. Always true."
+  updateEnv(input: UpdateEnvInput!): Env
+  "Removes an env that is not protected and in which no config is live. The history of deleted configs is kept, and comes back if the env is made again. True."
   deleteEnv(
     path: Path!
     "The revision that it must have; left out, any."
     expectedRevision: Token
-  ): Boolean!
+  ): Boolean
   "Freezes an env for a time, in addition to what freezes it already. A freeze of the same name is replaced, and those that are over are forgotten."
   freezeEnv(
     path: Path!
     freeze: FreezeInput!
     "The revision that the env must have; left out, any."
     expectedRevision: Token
-  ): Env!
+  ): Env
   "Takes a freeze from an env."
   unfreezeEnv(
     path: Path!
@@ -6441,7 +6442,7 @@ extend type Mutation {
     name: String!
     "The revision that the env must have; left out, any."
     expectedRevision: Token
-  ): Env!
+  ): Env
 }
 
 "The outermost scope; nothing is shared between tenants."
@@ -6809,13 +6810,13 @@ input LaunchOptions {
     names: [String!]
     "The sort of archive."
     format: ArchiveFormat! = ZIP
-  ): Base64!
+  ): Base64
 }
 
 # Whole tenants with their history are files without a bound, which GraphQL has no form for: they are exported and imported over REST, over gRPC and on the command line.
 extend type Mutation {
   "Releases the files of an archive as one change set. What is new is created, what is served already is left alone."
-  importEnv(input: ImportEnvInput!): ImportResult!
+  importEnv(input: ImportEnvInput!): ImportResult
 }
 
 "A sort of archive."

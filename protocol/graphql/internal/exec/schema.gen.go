@@ -24,86 +24,86 @@ import (
 // region    ************************** generated!.gotpl **************************
 
 type MutationResolver interface {
-	PromoteMember(ctx context.Context, name string) (bool, error)
-	RemoveMember(ctx context.Context, name string) (bool, error)
-	MoveLeader(ctx context.Context, name *string) (bool, error)
-	CreateJoinToken(ctx context.Context, input *center.NewJoinToken) (center.MintedJoinToken, error)
-	RevokeJoinToken(ctx context.Context, id string) (bool, error)
-	CreateConfig(ctx context.Context, input config.Config) (config.State, error)
-	UpdateConfig(ctx context.Context, input center.ConfigPatch) (config.State, error)
-	DeleteConfig(ctx context.Context, input center.DeleteConfig) (bool, error)
-	UndeleteConfig(ctx context.Context, path config.Path, comment *string) (config.State, error)
-	SaveDraft(ctx context.Context, input model.SaveDraftInput) (model.SavedDraft, error)
-	DeleteDraft(ctx context.Context, path config.Path, expectedRevision *config.Token) (bool, error)
-	Report(ctx context.Context, reports []center.InstanceReport) (bool, error)
-	Login(ctx context.Context, input model.LoginInput) (model.CreatedToken, error)
-	Logout(ctx context.Context) (bool, error)
-	SetPassword(ctx context.Context, old config.Secret, new config.Secret) (bool, error)
-	CreateToken(ctx context.Context, input center.NewToken) (model.CreatedToken, error)
-	RevokeToken(ctx context.Context, id string) (bool, error)
-	CreateUser(ctx context.Context, input center.NewUser) (auth.User, error)
-	UpdateUser(ctx context.Context, input center.UserPatch) (auth.User, error)
-	DeleteUser(ctx context.Context, name string, expectedRevision *config.Token) (bool, error)
-	CreateBinding(ctx context.Context, input auth.Binding) (auth.Binding, error)
-	DeleteBinding(ctx context.Context, id string) (bool, error)
-	PauseLaunch(ctx context.Context, input center.LaunchAct) (config.Launch, error)
-	ResumeLaunch(ctx context.Context, input center.LaunchAct) (config.Launch, error)
-	AdvanceLaunch(ctx context.Context, input center.LaunchAct) (config.Launch, error)
-	PromoteLaunch(ctx context.Context, input center.LaunchAct) (config.Launch, error)
-	AbortLaunch(ctx context.Context, input center.LaunchAct) (config.Launch, error)
-	SwitchLaunch(ctx context.Context, input center.LaunchAct, to *string) (config.Launch, error)
-	AdjustLaunch(ctx context.Context, input center.LaunchAct, change center.AdjustLaunch) (config.Launch, error)
-	Publish(ctx context.Context, input center.Publish) (config.ChangeSet, error)
-	Rollback(ctx context.Context, input center.Rollback) (config.ChangeSet, error)
-	Promote(ctx context.Context, input center.Promote) (config.ChangeSet, error)
-	CreateTenant(ctx context.Context, input config.Tenant) (config.Tenant, error)
-	UpdateTenant(ctx context.Context, input model.UpdateTenantInput) (config.Tenant, error)
-	DeleteTenant(ctx context.Context, name string, expectedRevision *config.Token) (bool, error)
-	CreateApp(ctx context.Context, input config.App) (config.App, error)
-	UpdateApp(ctx context.Context, input model.UpdateAppInput) (config.App, error)
-	DeleteApp(ctx context.Context, path config.Path, expectedRevision *config.Token) (bool, error)
-	CreateEnv(ctx context.Context, input model.CreateEnvInput) (config.Env, error)
-	UpdateEnv(ctx context.Context, input center.EnvPatch) (config.Env, error)
-	DeleteEnv(ctx context.Context, path config.Path, expectedRevision *config.Token) (bool, error)
-	FreezeEnv(ctx context.Context, path config.Path, freeze config.Freeze, expectedRevision *config.Token) (config.Env, error)
-	UnfreezeEnv(ctx context.Context, path config.Path, name string, expectedRevision *config.Token) (config.Env, error)
-	ImportEnv(ctx context.Context, input model.ImportEnvInput) (center.ImportResult, error)
+	PromoteMember(ctx context.Context, name string) (*bool, error)
+	RemoveMember(ctx context.Context, name string) (*bool, error)
+	MoveLeader(ctx context.Context, name *string) (*bool, error)
+	CreateJoinToken(ctx context.Context, input *center.NewJoinToken) (*center.MintedJoinToken, error)
+	RevokeJoinToken(ctx context.Context, id string) (*bool, error)
+	CreateConfig(ctx context.Context, input config.Config) (*config.State, error)
+	UpdateConfig(ctx context.Context, input center.ConfigPatch) (*config.State, error)
+	DeleteConfig(ctx context.Context, input center.DeleteConfig) (*bool, error)
+	UndeleteConfig(ctx context.Context, path config.Path, comment *string) (*config.State, error)
+	SaveDraft(ctx context.Context, input model.SaveDraftInput) (*model.SavedDraft, error)
+	DeleteDraft(ctx context.Context, path config.Path, expectedRevision *config.Token) (*bool, error)
+	Report(ctx context.Context, reports []center.InstanceReport) (*bool, error)
+	Login(ctx context.Context, input model.LoginInput) (*model.CreatedToken, error)
+	Logout(ctx context.Context) (*bool, error)
+	SetPassword(ctx context.Context, old config.Secret, new config.Secret) (*bool, error)
+	CreateToken(ctx context.Context, input center.NewToken) (*model.CreatedToken, error)
+	RevokeToken(ctx context.Context, id string) (*bool, error)
+	CreateUser(ctx context.Context, input center.NewUser) (*auth.User, error)
+	UpdateUser(ctx context.Context, input center.UserPatch) (*auth.User, error)
+	DeleteUser(ctx context.Context, name string, expectedRevision *config.Token) (*bool, error)
+	CreateBinding(ctx context.Context, input auth.Binding) (*auth.Binding, error)
+	DeleteBinding(ctx context.Context, id string) (*bool, error)
+	PauseLaunch(ctx context.Context, input center.LaunchAct) (*config.Launch, error)
+	ResumeLaunch(ctx context.Context, input center.LaunchAct) (*config.Launch, error)
+	AdvanceLaunch(ctx context.Context, input center.LaunchAct) (*config.Launch, error)
+	PromoteLaunch(ctx context.Context, input center.LaunchAct) (*config.Launch, error)
+	AbortLaunch(ctx context.Context, input center.LaunchAct) (*config.Launch, error)
+	SwitchLaunch(ctx context.Context, input center.LaunchAct, to *string) (*config.Launch, error)
+	AdjustLaunch(ctx context.Context, input center.LaunchAct, change center.AdjustLaunch) (*config.Launch, error)
+	Publish(ctx context.Context, input center.Publish) (*config.ChangeSet, error)
+	Rollback(ctx context.Context, input center.Rollback) (*config.ChangeSet, error)
+	Promote(ctx context.Context, input center.Promote) (*config.ChangeSet, error)
+	CreateTenant(ctx context.Context, input config.Tenant) (*config.Tenant, error)
+	UpdateTenant(ctx context.Context, input model.UpdateTenantInput) (*config.Tenant, error)
+	DeleteTenant(ctx context.Context, name string, expectedRevision *config.Token) (*bool, error)
+	CreateApp(ctx context.Context, input config.App) (*config.App, error)
+	UpdateApp(ctx context.Context, input model.UpdateAppInput) (*config.App, error)
+	DeleteApp(ctx context.Context, path config.Path, expectedRevision *config.Token) (*bool, error)
+	CreateEnv(ctx context.Context, input model.CreateEnvInput) (*config.Env, error)
+	UpdateEnv(ctx context.Context, input center.EnvPatch) (*config.Env, error)
+	DeleteEnv(ctx context.Context, path config.Path, expectedRevision *config.Token) (*bool, error)
+	FreezeEnv(ctx context.Context, path config.Path, freeze config.Freeze, expectedRevision *config.Token) (*config.Env, error)
+	UnfreezeEnv(ctx context.Context, path config.Path, name string, expectedRevision *config.Token) (*config.Env, error)
+	ImportEnv(ctx context.Context, input model.ImportEnvInput) (*center.ImportResult, error)
 }
 type QueryResolver interface {
-	Version(ctx context.Context) (model.Version, error)
-	AuditRecords(ctx context.Context, filter *center.AuditRequest, limit *int, after *string) (config.Page[audit.Record], error)
-	AuditSeal(ctx context.Context) (audit.Seal, error)
-	VerifyAudit(ctx context.Context, sequence *int64, hash *string) (audit.Verification, error)
-	ClusterStatus(ctx context.Context) (config.ClusterStatus, error)
+	Version(ctx context.Context) (*model.Version, error)
+	AuditRecords(ctx context.Context, filter *center.AuditRequest, limit *int, after *string) (*config.Page[audit.Record], error)
+	AuditSeal(ctx context.Context) (*audit.Seal, error)
+	VerifyAudit(ctx context.Context, sequence *int64, hash *string) (*audit.Verification, error)
+	ClusterStatus(ctx context.Context) (*config.ClusterStatus, error)
 	Members(ctx context.Context) ([]config.Node, error)
-	JoinTokens(ctx context.Context, limit *int, after *string) (config.Page[config.JoinToken], error)
-	Configs(ctx context.Context, env config.Path, prefix *string, deleted *bool, limit *int, after *string) (config.Page[config.State], error)
-	Config(ctx context.Context, path config.Path) (config.State, error)
-	Draft(ctx context.Context, path config.Path) (config.Draft, error)
+	JoinTokens(ctx context.Context, limit *int, after *string) (*config.Page[config.JoinToken], error)
+	Configs(ctx context.Context, env config.Path, prefix *string, deleted *bool, limit *int, after *string) (*config.Page[config.State], error)
+	Config(ctx context.Context, path config.Path) (*config.State, error)
+	Draft(ctx context.Context, path config.Path) (*config.Draft, error)
 	ValidateContent(ctx context.Context, input model.ValidateContentInput) ([]config.Problem, error)
-	Read(ctx context.Context, path config.Path, freshness *center.Freshness, heldDigest *string) (model.Reading, error)
-	ReadEnv(ctx context.Context, env config.Path, freshness *center.Freshness, heldDigest *string) (model.EnvReading, error)
-	WhoAmI(ctx context.Context) (center.WhoAmI, error)
-	Tokens(ctx context.Context, user *string, limit *int, after *string) (config.Page[auth.Token], error)
-	Users(ctx context.Context, limit *int, after *string) (config.Page[auth.User], error)
-	User(ctx context.Context, name string) (auth.User, error)
+	Read(ctx context.Context, path config.Path, freshness *center.Freshness, heldDigest *string) (*model.Reading, error)
+	ReadEnv(ctx context.Context, env config.Path, freshness *center.Freshness, heldDigest *string) (*model.EnvReading, error)
+	WhoAmI(ctx context.Context) (*center.WhoAmI, error)
+	Tokens(ctx context.Context, user *string, limit *int, after *string) (*config.Page[auth.Token], error)
+	Users(ctx context.Context, limit *int, after *string) (*config.Page[auth.User], error)
+	User(ctx context.Context, name string) (*auth.User, error)
 	Roles(ctx context.Context) ([]auth.RoleInfo, error)
-	Bindings(ctx context.Context, user *string, scope *config.Path, limit *int, after *string) (config.Page[auth.Binding], error)
-	Explain(ctx context.Context, input model.ExplainInput) (config.Explained, error)
-	Preview(ctx context.Context, start *center.PreviewRequest, change *center.PreviewChange, limit *int, after *string) (config.Preview, error)
-	Instances(ctx context.Context, path config.Path, version *int64, state *model.InstanceState, limit *int, after *string) (center.InstanceList, error)
-	Launches(ctx context.Context, tenant string, path *config.Path, all *bool, limit *int, after *string) (config.Page[config.Launch], error)
-	Launch(ctx context.Context, launch center.LaunchRef) (config.Launch, error)
-	Release(ctx context.Context, path config.Path, version int64) (model.ReleaseContent, error)
-	Releases(ctx context.Context, path config.Path, limit *int, after *string) (config.Page[config.Release], error)
-	ChangeSets(ctx context.Context, tenant string, limit *int, after *string) (config.Page[config.ChangeSet], error)
-	Diff(ctx context.Context, from center.Ref, to center.Ref) (center.Diff, error)
-	Tenants(ctx context.Context, limit *int, after *string) (config.Page[config.Tenant], error)
-	Tenant(ctx context.Context, name string) (config.Tenant, error)
-	Apps(ctx context.Context, tenant string, limit *int, after *string) (config.Page[config.App], error)
-	App(ctx context.Context, path config.Path) (config.App, error)
+	Bindings(ctx context.Context, user *string, scope *config.Path, limit *int, after *string) (*config.Page[auth.Binding], error)
+	Explain(ctx context.Context, input model.ExplainInput) (*config.Explained, error)
+	Preview(ctx context.Context, start *center.PreviewRequest, change *center.PreviewChange, limit *int, after *string) (*config.Preview, error)
+	Instances(ctx context.Context, path config.Path, version *int64, state *model.InstanceState, limit *int, after *string) (*center.InstanceList, error)
+	Launches(ctx context.Context, tenant string, path *config.Path, all *bool, limit *int, after *string) (*config.Page[config.Launch], error)
+	Launch(ctx context.Context, launch center.LaunchRef) (*config.Launch, error)
+	Release(ctx context.Context, path config.Path, version int64) (*model.ReleaseContent, error)
+	Releases(ctx context.Context, path config.Path, limit *int, after *string) (*config.Page[config.Release], error)
+	ChangeSets(ctx context.Context, tenant string, limit *int, after *string) (*config.Page[config.ChangeSet], error)
+	Diff(ctx context.Context, from center.Ref, to center.Ref) (*center.Diff, error)
+	Tenants(ctx context.Context, limit *int, after *string) (*config.Page[config.Tenant], error)
+	Tenant(ctx context.Context, name string) (*config.Tenant, error)
+	Apps(ctx context.Context, tenant string, limit *int, after *string) (*config.Page[config.App], error)
+	App(ctx context.Context, path config.Path) (*config.App, error)
 	Envs(ctx context.Context, app config.Path) ([]config.Env, error)
-	Env(ctx context.Context, path config.Path) (config.Env, error)
+	Env(ctx context.Context, path config.Path) (*config.Env, error)
 	ExportEnv(ctx context.Context, env config.Path, names []string, format center.ArchiveFormat) ([]byte, error)
 }
 type SubscriptionResolver interface {
@@ -1607,11 +1607,11 @@ func (ec *executionContext) _Mutation_promoteMember(ctx context.Context, field g
 			return ec.Resolvers.Mutation().PromoteMember(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_promoteMember(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1651,11 +1651,11 @@ func (ec *executionContext) _Mutation_removeMember(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().RemoveMember(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_removeMember(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1695,11 +1695,11 @@ func (ec *executionContext) _Mutation_moveLeader(ctx context.Context, field grap
 			return ec.Resolvers.Mutation().MoveLeader(ctx, fc.Args["name"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_moveLeader(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1739,11 +1739,11 @@ func (ec *executionContext) _Mutation_createJoinToken(ctx context.Context, field
 			return ec.Resolvers.Mutation().CreateJoinToken(ctx, fc.Args["input"].(*center.NewJoinToken))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v center.MintedJoinToken) graphql.Marshaler {
-			return ec.marshalNCreatedJoinToken2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐMintedJoinToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *center.MintedJoinToken) graphql.Marshaler {
+			return ec.marshalOCreatedJoinToken2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐMintedJoinToken(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createJoinToken(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1783,11 +1783,11 @@ func (ec *executionContext) _Mutation_revokeJoinToken(ctx context.Context, field
 			return ec.Resolvers.Mutation().RevokeJoinToken(ctx, fc.Args["id"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_revokeJoinToken(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1827,11 +1827,11 @@ func (ec *executionContext) _Mutation_createConfig(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().CreateConfig(ctx, fc.Args["input"].(config.Config))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.State) graphql.Marshaler {
-			return ec.marshalNConfig2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.State) graphql.Marshaler {
+			return ec.marshalOConfig2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createConfig(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1871,11 +1871,11 @@ func (ec *executionContext) _Mutation_updateConfig(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().UpdateConfig(ctx, fc.Args["input"].(center.ConfigPatch))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.State) graphql.Marshaler {
-			return ec.marshalNConfig2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.State) graphql.Marshaler {
+			return ec.marshalOConfig2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateConfig(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1915,11 +1915,11 @@ func (ec *executionContext) _Mutation_deleteConfig(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().DeleteConfig(ctx, fc.Args["input"].(center.DeleteConfig))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteConfig(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -1959,11 +1959,11 @@ func (ec *executionContext) _Mutation_undeleteConfig(ctx context.Context, field 
 			return ec.Resolvers.Mutation().UndeleteConfig(ctx, fc.Args["path"].(config.Path), fc.Args["comment"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.State) graphql.Marshaler {
-			return ec.marshalNConfig2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.State) graphql.Marshaler {
+			return ec.marshalOConfig2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_undeleteConfig(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2003,11 +2003,11 @@ func (ec *executionContext) _Mutation_saveDraft(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().SaveDraft(ctx, fc.Args["input"].(model.SaveDraftInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.SavedDraft) graphql.Marshaler {
-			return ec.marshalNSavedDraft2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐSavedDraft(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.SavedDraft) graphql.Marshaler {
+			return ec.marshalOSavedDraft2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐSavedDraft(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_saveDraft(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2047,11 +2047,11 @@ func (ec *executionContext) _Mutation_deleteDraft(ctx context.Context, field gra
 			return ec.Resolvers.Mutation().DeleteDraft(ctx, fc.Args["path"].(config.Path), fc.Args["expectedRevision"].(*config.Token))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteDraft(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2091,11 +2091,11 @@ func (ec *executionContext) _Mutation_report(ctx context.Context, field graphql.
 			return ec.Resolvers.Mutation().Report(ctx, fc.Args["reports"].([]center.InstanceReport))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_report(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2135,11 +2135,11 @@ func (ec *executionContext) _Mutation_login(ctx context.Context, field graphql.C
 			return ec.Resolvers.Mutation().Login(ctx, fc.Args["input"].(model.LoginInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.CreatedToken) graphql.Marshaler {
-			return ec.marshalNCreatedToken2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐCreatedToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CreatedToken) graphql.Marshaler {
+			return ec.marshalOCreatedToken2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐCreatedToken(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_login(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2178,11 +2178,11 @@ func (ec *executionContext) _Mutation_logout(ctx context.Context, field graphql.
 			return ec.Resolvers.Mutation().Logout(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_logout(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2202,11 +2202,11 @@ func (ec *executionContext) _Mutation_setPassword(ctx context.Context, field gra
 			return ec.Resolvers.Mutation().SetPassword(ctx, fc.Args["old"].(config.Secret), fc.Args["new"].(config.Secret))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_setPassword(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2246,11 +2246,11 @@ func (ec *executionContext) _Mutation_createToken(ctx context.Context, field gra
 			return ec.Resolvers.Mutation().CreateToken(ctx, fc.Args["input"].(center.NewToken))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.CreatedToken) graphql.Marshaler {
-			return ec.marshalNCreatedToken2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐCreatedToken(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.CreatedToken) graphql.Marshaler {
+			return ec.marshalOCreatedToken2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐCreatedToken(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createToken(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2290,11 +2290,11 @@ func (ec *executionContext) _Mutation_revokeToken(ctx context.Context, field gra
 			return ec.Resolvers.Mutation().RevokeToken(ctx, fc.Args["id"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_revokeToken(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2334,11 +2334,11 @@ func (ec *executionContext) _Mutation_createUser(ctx context.Context, field grap
 			return ec.Resolvers.Mutation().CreateUser(ctx, fc.Args["input"].(center.NewUser))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v auth.User) graphql.Marshaler {
-			return ec.marshalNUser2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐUser(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createUser(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2378,11 +2378,11 @@ func (ec *executionContext) _Mutation_updateUser(ctx context.Context, field grap
 			return ec.Resolvers.Mutation().UpdateUser(ctx, fc.Args["input"].(center.UserPatch))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v auth.User) graphql.Marshaler {
-			return ec.marshalNUser2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐUser(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateUser(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2422,11 +2422,11 @@ func (ec *executionContext) _Mutation_deleteUser(ctx context.Context, field grap
 			return ec.Resolvers.Mutation().DeleteUser(ctx, fc.Args["name"].(string), fc.Args["expectedRevision"].(*config.Token))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteUser(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2466,11 +2466,11 @@ func (ec *executionContext) _Mutation_createBinding(ctx context.Context, field g
 			return ec.Resolvers.Mutation().CreateBinding(ctx, fc.Args["input"].(auth.Binding))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v auth.Binding) graphql.Marshaler {
-			return ec.marshalNBinding2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐBinding(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.Binding) graphql.Marshaler {
+			return ec.marshalOBinding2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐBinding(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2510,11 +2510,11 @@ func (ec *executionContext) _Mutation_deleteBinding(ctx context.Context, field g
 			return ec.Resolvers.Mutation().DeleteBinding(ctx, fc.Args["id"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteBinding(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2554,11 +2554,11 @@ func (ec *executionContext) _Mutation_pauseLaunch(ctx context.Context, field gra
 			return ec.Resolvers.Mutation().PauseLaunch(ctx, fc.Args["input"].(center.LaunchAct))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Launch) graphql.Marshaler {
-			return ec.marshalNLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Launch) graphql.Marshaler {
+			return ec.marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_pauseLaunch(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2598,11 +2598,11 @@ func (ec *executionContext) _Mutation_resumeLaunch(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().ResumeLaunch(ctx, fc.Args["input"].(center.LaunchAct))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Launch) graphql.Marshaler {
-			return ec.marshalNLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Launch) graphql.Marshaler {
+			return ec.marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_resumeLaunch(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2642,11 +2642,11 @@ func (ec *executionContext) _Mutation_advanceLaunch(ctx context.Context, field g
 			return ec.Resolvers.Mutation().AdvanceLaunch(ctx, fc.Args["input"].(center.LaunchAct))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Launch) graphql.Marshaler {
-			return ec.marshalNLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Launch) graphql.Marshaler {
+			return ec.marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_advanceLaunch(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2686,11 +2686,11 @@ func (ec *executionContext) _Mutation_promoteLaunch(ctx context.Context, field g
 			return ec.Resolvers.Mutation().PromoteLaunch(ctx, fc.Args["input"].(center.LaunchAct))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Launch) graphql.Marshaler {
-			return ec.marshalNLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Launch) graphql.Marshaler {
+			return ec.marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_promoteLaunch(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2730,11 +2730,11 @@ func (ec *executionContext) _Mutation_abortLaunch(ctx context.Context, field gra
 			return ec.Resolvers.Mutation().AbortLaunch(ctx, fc.Args["input"].(center.LaunchAct))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Launch) graphql.Marshaler {
-			return ec.marshalNLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Launch) graphql.Marshaler {
+			return ec.marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_abortLaunch(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2774,11 +2774,11 @@ func (ec *executionContext) _Mutation_switchLaunch(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().SwitchLaunch(ctx, fc.Args["input"].(center.LaunchAct), fc.Args["to"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Launch) graphql.Marshaler {
-			return ec.marshalNLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Launch) graphql.Marshaler {
+			return ec.marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_switchLaunch(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2818,11 +2818,11 @@ func (ec *executionContext) _Mutation_adjustLaunch(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().AdjustLaunch(ctx, fc.Args["input"].(center.LaunchAct), fc.Args["change"].(center.AdjustLaunch))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Launch) graphql.Marshaler {
-			return ec.marshalNLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Launch) graphql.Marshaler {
+			return ec.marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_adjustLaunch(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2862,11 +2862,11 @@ func (ec *executionContext) _Mutation_publish(ctx context.Context, field graphql
 			return ec.Resolvers.Mutation().Publish(ctx, fc.Args["input"].(center.Publish))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.ChangeSet) graphql.Marshaler {
-			return ec.marshalNChangeSet2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐChangeSet(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.ChangeSet) graphql.Marshaler {
+			return ec.marshalOChangeSet2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐChangeSet(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_publish(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2906,11 +2906,11 @@ func (ec *executionContext) _Mutation_rollback(ctx context.Context, field graphq
 			return ec.Resolvers.Mutation().Rollback(ctx, fc.Args["input"].(center.Rollback))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.ChangeSet) graphql.Marshaler {
-			return ec.marshalNChangeSet2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐChangeSet(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.ChangeSet) graphql.Marshaler {
+			return ec.marshalOChangeSet2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐChangeSet(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_rollback(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2950,11 +2950,11 @@ func (ec *executionContext) _Mutation_promote(ctx context.Context, field graphql
 			return ec.Resolvers.Mutation().Promote(ctx, fc.Args["input"].(center.Promote))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.ChangeSet) graphql.Marshaler {
-			return ec.marshalNChangeSet2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐChangeSet(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.ChangeSet) graphql.Marshaler {
+			return ec.marshalOChangeSet2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐChangeSet(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_promote(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -2994,11 +2994,11 @@ func (ec *executionContext) _Mutation_createTenant(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().CreateTenant(ctx, fc.Args["input"].(config.Tenant))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Tenant) graphql.Marshaler {
-			return ec.marshalNTenant2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐTenant(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Tenant) graphql.Marshaler {
+			return ec.marshalOTenant2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐTenant(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createTenant(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3038,11 +3038,11 @@ func (ec *executionContext) _Mutation_updateTenant(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().UpdateTenant(ctx, fc.Args["input"].(model.UpdateTenantInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Tenant) graphql.Marshaler {
-			return ec.marshalNTenant2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐTenant(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Tenant) graphql.Marshaler {
+			return ec.marshalOTenant2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐTenant(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateTenant(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3082,11 +3082,11 @@ func (ec *executionContext) _Mutation_deleteTenant(ctx context.Context, field gr
 			return ec.Resolvers.Mutation().DeleteTenant(ctx, fc.Args["name"].(string), fc.Args["expectedRevision"].(*config.Token))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteTenant(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3126,11 +3126,11 @@ func (ec *executionContext) _Mutation_createApp(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().CreateApp(ctx, fc.Args["input"].(config.App))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.App) graphql.Marshaler {
-			return ec.marshalNApp2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐApp(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.App) graphql.Marshaler {
+			return ec.marshalOApp2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐApp(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createApp(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3170,11 +3170,11 @@ func (ec *executionContext) _Mutation_updateApp(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().UpdateApp(ctx, fc.Args["input"].(model.UpdateAppInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.App) graphql.Marshaler {
-			return ec.marshalNApp2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐApp(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.App) graphql.Marshaler {
+			return ec.marshalOApp2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐApp(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateApp(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3214,11 +3214,11 @@ func (ec *executionContext) _Mutation_deleteApp(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().DeleteApp(ctx, fc.Args["path"].(config.Path), fc.Args["expectedRevision"].(*config.Token))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteApp(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3258,11 +3258,11 @@ func (ec *executionContext) _Mutation_createEnv(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().CreateEnv(ctx, fc.Args["input"].(model.CreateEnvInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Env) graphql.Marshaler {
-			return ec.marshalNEnv2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Env) graphql.Marshaler {
+			return ec.marshalOEnv2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_createEnv(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3302,11 +3302,11 @@ func (ec *executionContext) _Mutation_updateEnv(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().UpdateEnv(ctx, fc.Args["input"].(center.EnvPatch))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Env) graphql.Marshaler {
-			return ec.marshalNEnv2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Env) graphql.Marshaler {
+			return ec.marshalOEnv2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_updateEnv(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3346,11 +3346,11 @@ func (ec *executionContext) _Mutation_deleteEnv(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().DeleteEnv(ctx, fc.Args["path"].(config.Path), fc.Args["expectedRevision"].(*config.Token))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
-			return ec.marshalNBoolean2bool(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *bool) graphql.Marshaler {
+			return ec.marshalOBoolean2ᚖbool(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_deleteEnv(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3390,11 +3390,11 @@ func (ec *executionContext) _Mutation_freezeEnv(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().FreezeEnv(ctx, fc.Args["path"].(config.Path), fc.Args["freeze"].(config.Freeze), fc.Args["expectedRevision"].(*config.Token))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Env) graphql.Marshaler {
-			return ec.marshalNEnv2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Env) graphql.Marshaler {
+			return ec.marshalOEnv2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_freezeEnv(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3434,11 +3434,11 @@ func (ec *executionContext) _Mutation_unfreezeEnv(ctx context.Context, field gra
 			return ec.Resolvers.Mutation().UnfreezeEnv(ctx, fc.Args["path"].(config.Path), fc.Args["name"].(string), fc.Args["expectedRevision"].(*config.Token))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Env) graphql.Marshaler {
-			return ec.marshalNEnv2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Env) graphql.Marshaler {
+			return ec.marshalOEnv2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_unfreezeEnv(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3478,11 +3478,11 @@ func (ec *executionContext) _Mutation_importEnv(ctx context.Context, field graph
 			return ec.Resolvers.Mutation().ImportEnv(ctx, fc.Args["input"].(model.ImportEnvInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v center.ImportResult) graphql.Marshaler {
-			return ec.marshalNImportResult2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐImportResult(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *center.ImportResult) graphql.Marshaler {
+			return ec.marshalOImportResult2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐImportResult(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Mutation_importEnv(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3682,11 +3682,11 @@ func (ec *executionContext) _Query_version(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().Version(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Version) graphql.Marshaler {
-			return ec.marshalNVersion2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐVersion(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Version) graphql.Marshaler {
+			return ec.marshalOVersion2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐVersion(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_version(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3715,11 +3715,11 @@ func (ec *executionContext) _Query_auditRecords(ctx context.Context, field graph
 			return ec.Resolvers.Query().AuditRecords(ctx, fc.Args["filter"].(*center.AuditRequest), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[audit.Record]) graphql.Marshaler {
-			return ec.marshalNAuditRecordPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[audit.Record]) graphql.Marshaler {
+			return ec.marshalOAuditRecordPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_auditRecords(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3758,11 +3758,11 @@ func (ec *executionContext) _Query_auditSeal(ctx context.Context, field graphql.
 			return ec.Resolvers.Query().AuditSeal(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v audit.Seal) graphql.Marshaler {
-			return ec.marshalNAuditSeal2githubᚗcomᚋsetpointhqᚋsetpointᚋauditᚐSeal(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *audit.Seal) graphql.Marshaler {
+			return ec.marshalOAuditSeal2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauditᚐSeal(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_auditSeal(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3791,11 +3791,11 @@ func (ec *executionContext) _Query_verifyAudit(ctx context.Context, field graphq
 			return ec.Resolvers.Query().VerifyAudit(ctx, fc.Args["sequence"].(*int64), fc.Args["hash"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v audit.Verification) graphql.Marshaler {
-			return ec.marshalNAuditVerification2githubᚗcomᚋsetpointhqᚋsetpointᚋauditᚐVerification(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *audit.Verification) graphql.Marshaler {
+			return ec.marshalOAuditVerification2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauditᚐVerification(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_verifyAudit(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3834,11 +3834,11 @@ func (ec *executionContext) _Query_clusterStatus(ctx context.Context, field grap
 			return ec.Resolvers.Query().ClusterStatus(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.ClusterStatus) graphql.Marshaler {
-			return ec.marshalNClusterStatus2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐClusterStatus(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.ClusterStatus) graphql.Marshaler {
+			return ec.marshalOClusterStatus2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐClusterStatus(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_clusterStatus(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3867,10 +3867,10 @@ func (ec *executionContext) _Query_members(ctx context.Context, field graphql.Co
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []config.Node) graphql.Marshaler {
-			return ec.marshalNNode2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐNodeᚄ(ctx, selections, v)
+			return ec.marshalONode2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐNodeᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_members(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3899,11 +3899,11 @@ func (ec *executionContext) _Query_joinTokens(ctx context.Context, field graphql
 			return ec.Resolvers.Query().JoinTokens(ctx, fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[config.JoinToken]) graphql.Marshaler {
-			return ec.marshalNJoinTokenPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[config.JoinToken]) graphql.Marshaler {
+			return ec.marshalOJoinTokenPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_joinTokens(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3943,11 +3943,11 @@ func (ec *executionContext) _Query_configs(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().Configs(ctx, fc.Args["env"].(config.Path), fc.Args["prefix"].(*string), fc.Args["deleted"].(*bool), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[config.State]) graphql.Marshaler {
-			return ec.marshalNConfigPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[config.State]) graphql.Marshaler {
+			return ec.marshalOConfigPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_configs(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -3987,11 +3987,11 @@ func (ec *executionContext) _Query_config(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Query().Config(ctx, fc.Args["path"].(config.Path))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.State) graphql.Marshaler {
-			return ec.marshalNConfig2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.State) graphql.Marshaler {
+			return ec.marshalOConfig2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐState(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_config(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4031,11 +4031,11 @@ func (ec *executionContext) _Query_draft(ctx context.Context, field graphql.Coll
 			return ec.Resolvers.Query().Draft(ctx, fc.Args["path"].(config.Path))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Draft) graphql.Marshaler {
-			return ec.marshalNDraft2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐDraft(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Draft) graphql.Marshaler {
+			return ec.marshalODraft2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐDraft(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_draft(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4076,10 +4076,10 @@ func (ec *executionContext) _Query_validateContent(ctx context.Context, field gr
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []config.Problem) graphql.Marshaler {
-			return ec.marshalNProblem2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐProblemᚄ(ctx, selections, v)
+			return ec.marshalOProblem2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐProblemᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_validateContent(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4119,11 +4119,11 @@ func (ec *executionContext) _Query_read(ctx context.Context, field graphql.Colle
 			return ec.Resolvers.Query().Read(ctx, fc.Args["path"].(config.Path), fc.Args["freshness"].(*center.Freshness), fc.Args["heldDigest"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.Reading) graphql.Marshaler {
-			return ec.marshalNReading2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐReading(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.Reading) graphql.Marshaler {
+			return ec.marshalOReading2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐReading(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_read(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4163,11 +4163,11 @@ func (ec *executionContext) _Query_readEnv(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().ReadEnv(ctx, fc.Args["env"].(config.Path), fc.Args["freshness"].(*center.Freshness), fc.Args["heldDigest"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.EnvReading) graphql.Marshaler {
-			return ec.marshalNEnvReading2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐEnvReading(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.EnvReading) graphql.Marshaler {
+			return ec.marshalOEnvReading2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐEnvReading(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_readEnv(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4206,11 +4206,11 @@ func (ec *executionContext) _Query_whoAmI(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Query().WhoAmI(ctx)
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v center.WhoAmI) graphql.Marshaler {
-			return ec.marshalNWhoAmI2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐWhoAmI(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *center.WhoAmI) graphql.Marshaler {
+			return ec.marshalOWhoAmI2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐWhoAmI(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_whoAmI(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4239,11 +4239,11 @@ func (ec *executionContext) _Query_tokens(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Query().Tokens(ctx, fc.Args["user"].(*string), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[auth.Token]) graphql.Marshaler {
-			return ec.marshalNAccessTokenPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[auth.Token]) graphql.Marshaler {
+			return ec.marshalOAccessTokenPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_tokens(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4283,11 +4283,11 @@ func (ec *executionContext) _Query_users(ctx context.Context, field graphql.Coll
 			return ec.Resolvers.Query().Users(ctx, fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[auth.User]) graphql.Marshaler {
-			return ec.marshalNUserPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[auth.User]) graphql.Marshaler {
+			return ec.marshalOUserPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_users(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4327,11 +4327,11 @@ func (ec *executionContext) _Query_user(ctx context.Context, field graphql.Colle
 			return ec.Resolvers.Query().User(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v auth.User) graphql.Marshaler {
-			return ec.marshalNUser2githubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐUser(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *auth.User) graphql.Marshaler {
+			return ec.marshalOUser2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐUser(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_user(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4371,10 +4371,10 @@ func (ec *executionContext) _Query_roles(ctx context.Context, field graphql.Coll
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []auth.RoleInfo) graphql.Marshaler {
-			return ec.marshalNRole2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐRoleInfoᚄ(ctx, selections, v)
+			return ec.marshalORole2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋauthᚐRoleInfoᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_roles(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4403,11 +4403,11 @@ func (ec *executionContext) _Query_bindings(ctx context.Context, field graphql.C
 			return ec.Resolvers.Query().Bindings(ctx, fc.Args["user"].(*string), fc.Args["scope"].(*config.Path), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[auth.Binding]) graphql.Marshaler {
-			return ec.marshalNBindingPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[auth.Binding]) graphql.Marshaler {
+			return ec.marshalOBindingPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_bindings(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4447,11 +4447,11 @@ func (ec *executionContext) _Query_explain(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().Explain(ctx, fc.Args["input"].(model.ExplainInput))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Explained) graphql.Marshaler {
-			return ec.marshalNExplained2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐExplained(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Explained) graphql.Marshaler {
+			return ec.marshalOExplained2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐExplained(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_explain(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4491,11 +4491,11 @@ func (ec *executionContext) _Query_preview(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().Preview(ctx, fc.Args["start"].(*center.PreviewRequest), fc.Args["change"].(*center.PreviewChange), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Preview) graphql.Marshaler {
-			return ec.marshalNPreview2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPreview(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Preview) graphql.Marshaler {
+			return ec.marshalOPreview2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPreview(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_preview(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4535,11 +4535,11 @@ func (ec *executionContext) _Query_instances(ctx context.Context, field graphql.
 			return ec.Resolvers.Query().Instances(ctx, fc.Args["path"].(config.Path), fc.Args["version"].(*int64), fc.Args["state"].(*model.InstanceState), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v center.InstanceList) graphql.Marshaler {
-			return ec.marshalNInstancePage2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐInstanceList(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *center.InstanceList) graphql.Marshaler {
+			return ec.marshalOInstancePage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐInstanceList(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_instances(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4579,11 +4579,11 @@ func (ec *executionContext) _Query_launches(ctx context.Context, field graphql.C
 			return ec.Resolvers.Query().Launches(ctx, fc.Args["tenant"].(string), fc.Args["path"].(*config.Path), fc.Args["all"].(*bool), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[config.Launch]) graphql.Marshaler {
-			return ec.marshalNLaunchPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[config.Launch]) graphql.Marshaler {
+			return ec.marshalOLaunchPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_launches(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4623,11 +4623,11 @@ func (ec *executionContext) _Query_launch(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Query().Launch(ctx, fc.Args["launch"].(center.LaunchRef))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Launch) graphql.Marshaler {
-			return ec.marshalNLaunch2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Launch) graphql.Marshaler {
+			return ec.marshalOLaunch2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐLaunch(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_launch(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4667,11 +4667,11 @@ func (ec *executionContext) _Query_release(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().Release(ctx, fc.Args["path"].(config.Path), fc.Args["version"].(int64))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v model.ReleaseContent) graphql.Marshaler {
-			return ec.marshalNReleaseContent2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐReleaseContent(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReleaseContent) graphql.Marshaler {
+			return ec.marshalOReleaseContent2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐReleaseContent(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_release(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4711,11 +4711,11 @@ func (ec *executionContext) _Query_releases(ctx context.Context, field graphql.C
 			return ec.Resolvers.Query().Releases(ctx, fc.Args["path"].(config.Path), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[config.Release]) graphql.Marshaler {
-			return ec.marshalNReleasePage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[config.Release]) graphql.Marshaler {
+			return ec.marshalOReleasePage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_releases(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4755,11 +4755,11 @@ func (ec *executionContext) _Query_changeSets(ctx context.Context, field graphql
 			return ec.Resolvers.Query().ChangeSets(ctx, fc.Args["tenant"].(string), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[config.ChangeSet]) graphql.Marshaler {
-			return ec.marshalNChangeSetPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[config.ChangeSet]) graphql.Marshaler {
+			return ec.marshalOChangeSetPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_changeSets(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4799,11 +4799,11 @@ func (ec *executionContext) _Query_diff(ctx context.Context, field graphql.Colle
 			return ec.Resolvers.Query().Diff(ctx, fc.Args["from"].(center.Ref), fc.Args["to"].(center.Ref))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v center.Diff) graphql.Marshaler {
-			return ec.marshalNDiff2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐDiff(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *center.Diff) graphql.Marshaler {
+			return ec.marshalODiff2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐDiff(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_diff(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4843,11 +4843,11 @@ func (ec *executionContext) _Query_tenants(ctx context.Context, field graphql.Co
 			return ec.Resolvers.Query().Tenants(ctx, fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[config.Tenant]) graphql.Marshaler {
-			return ec.marshalNTenantPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[config.Tenant]) graphql.Marshaler {
+			return ec.marshalOTenantPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_tenants(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4887,11 +4887,11 @@ func (ec *executionContext) _Query_tenant(ctx context.Context, field graphql.Col
 			return ec.Resolvers.Query().Tenant(ctx, fc.Args["name"].(string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Tenant) graphql.Marshaler {
-			return ec.marshalNTenant2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐTenant(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Tenant) graphql.Marshaler {
+			return ec.marshalOTenant2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐTenant(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_tenant(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4931,11 +4931,11 @@ func (ec *executionContext) _Query_apps(ctx context.Context, field graphql.Colle
 			return ec.Resolvers.Query().Apps(ctx, fc.Args["tenant"].(string), fc.Args["limit"].(*int), fc.Args["after"].(*string))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Page[config.App]) graphql.Marshaler {
-			return ec.marshalNAppPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Page[config.App]) graphql.Marshaler {
+			return ec.marshalOAppPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_apps(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -4975,11 +4975,11 @@ func (ec *executionContext) _Query_app(ctx context.Context, field graphql.Collec
 			return ec.Resolvers.Query().App(ctx, fc.Args["path"].(config.Path))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.App) graphql.Marshaler {
-			return ec.marshalNApp2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐApp(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.App) graphql.Marshaler {
+			return ec.marshalOApp2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐApp(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_app(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -5020,10 +5020,10 @@ func (ec *executionContext) _Query_envs(ctx context.Context, field graphql.Colle
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []config.Env) graphql.Marshaler {
-			return ec.marshalNEnv2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnvᚄ(ctx, selections, v)
+			return ec.marshalOEnv2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnvᚄ(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_envs(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -5063,11 +5063,11 @@ func (ec *executionContext) _Query_env(ctx context.Context, field graphql.Collec
 			return ec.Resolvers.Query().Env(ctx, fc.Args["path"].(config.Path))
 		},
 		nil,
-		func(ctx context.Context, selections ast.SelectionSet, v config.Env) graphql.Marshaler {
-			return ec.marshalNEnv2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
+		func(ctx context.Context, selections ast.SelectionSet, v *config.Env) graphql.Marshaler {
+			return ec.marshalOEnv2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_env(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -5108,10 +5108,10 @@ func (ec *executionContext) _Query_exportEnv(ctx context.Context, field graphql.
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []byte) graphql.Marshaler {
-			return ec.marshalNBase642ᚕbyte(ctx, selections, v)
+			return ec.marshalOBase642ᚕbyte(ctx, selections, v)
 		},
 		true,
-		true,
+		false,
 	)
 }
 func (ec *executionContext) fieldContext_Query_exportEnv(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
@@ -5362,308 +5362,308 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_promoteMember(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "removeMember":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_removeMember(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "moveLeader":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_moveLeader(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createJoinToken":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createJoinToken(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "revokeJoinToken":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_revokeJoinToken(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createConfig":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createConfig(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateConfig":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateConfig(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteConfig":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteConfig(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "undeleteConfig":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_undeleteConfig(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "saveDraft":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_saveDraft(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteDraft":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteDraft(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "report":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_report(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "login":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_login(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "logout":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_logout(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "setPassword":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_setPassword(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createToken":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createToken(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "revokeToken":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_revokeToken(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createUser":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createUser(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateUser":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateUser(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteUser":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteUser(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createBinding":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createBinding(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteBinding":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteBinding(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "pauseLaunch":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_pauseLaunch(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "resumeLaunch":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_resumeLaunch(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "advanceLaunch":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_advanceLaunch(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "promoteLaunch":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_promoteLaunch(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "abortLaunch":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_abortLaunch(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "switchLaunch":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_switchLaunch(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "adjustLaunch":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_adjustLaunch(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "publish":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_publish(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "rollback":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_rollback(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "promote":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_promote(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createTenant":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createTenant(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateTenant":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateTenant(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteTenant":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteTenant(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createApp":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createApp(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateApp":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateApp(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteApp":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteApp(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "createEnv":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_createEnv(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "updateEnv":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_updateEnv(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "deleteEnv":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_deleteEnv(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "freezeEnv":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_freezeEnv(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "unfreezeEnv":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_unfreezeEnv(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "importEnv":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_importEnv(ctx, field)
 			})
-			if out.Values[i] == graphql.Null {
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		default:
@@ -5767,211 +5767,211 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 			out.Values[i] = graphql.MarshalString("Query")
 		case "version":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_version(ctx, field)
 				})
 		case "auditRecords":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_auditRecords(ctx, field)
 				})
 		case "auditSeal":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_auditSeal(ctx, field)
 				})
 		case "verifyAudit":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_verifyAudit(ctx, field)
 				})
 		case "clusterStatus":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_clusterStatus(ctx, field)
 				})
 		case "members":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_members(ctx, field)
 				})
 		case "joinTokens":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_joinTokens(ctx, field)
 				})
 		case "configs":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_configs(ctx, field)
 				})
 		case "config":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_config(ctx, field)
 				})
 		case "draft":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_draft(ctx, field)
 				})
 		case "validateContent":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_validateContent(ctx, field)
 				})
 		case "read":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_read(ctx, field)
 				})
 		case "readEnv":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_readEnv(ctx, field)
 				})
 		case "whoAmI":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_whoAmI(ctx, field)
 				})
 		case "tokens":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_tokens(ctx, field)
 				})
 		case "users":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_users(ctx, field)
 				})
 		case "user":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_user(ctx, field)
 				})
 		case "roles":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_roles(ctx, field)
 				})
 		case "bindings":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_bindings(ctx, field)
 				})
 		case "explain":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_explain(ctx, field)
 				})
 		case "preview":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_preview(ctx, field)
 				})
 		case "instances":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_instances(ctx, field)
 				})
 		case "launches":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_launches(ctx, field)
 				})
 		case "launch":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_launch(ctx, field)
 				})
 		case "release":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_release(ctx, field)
 				})
 		case "releases":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_releases(ctx, field)
 				})
 		case "changeSets":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_changeSets(ctx, field)
 				})
 		case "diff":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_diff(ctx, field)
 				})
 		case "tenants":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_tenants(ctx, field)
 				})
 		case "tenant":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_tenant(ctx, field)
 				})
 		case "apps":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_apps(ctx, field)
 				})
 		case "app":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_app(ctx, field)
 				})
 		case "envs":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_envs(ctx, field)
 				})
 		case "env":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_env(ctx, field)
 				})
 		case "exportEnv":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
-				true, true,
+				true, false,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_exportEnv(ctx, field)
 				})
@@ -6350,10 +6350,6 @@ func (ec *executionContext) marshalNToken2githubᚗcomᚋsetpointhqᚋsetpoint�
 	return res
 }
 
-func (ec *executionContext) marshalNVersion2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐVersion(ctx context.Context, sel ast.SelectionSet, v model.Version) graphql.Marshaler {
-	return ec._Version(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalOBase642ᚕbyte(ctx context.Context, v any) ([]byte, error) {
 	if v == nil {
 		return nil, nil
@@ -6545,6 +6541,25 @@ func (ec *executionContext) marshalOPath2ᚖgithubᚗcomᚋsetpointhqᚋsetpoint
 	return res
 }
 
+func (ec *executionContext) marshalOProblem2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐProblemᚄ(ctx context.Context, sel ast.SelectionSet, v []config.Problem) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNProblem2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐProblem(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalOSecret2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐSecret(ctx context.Context, v any) (config.Secret, error) {
 	res, err := scalar.UnmarshalSecret(v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -6681,6 +6696,13 @@ func (ec *executionContext) marshalOToken2ᚖgithubᚗcomᚋsetpointhqᚋsetpoin
 	_ = ctx
 	res := scalar.MarshalToken(*v)
 	return res
+}
+
+func (ec *executionContext) marshalOVersion2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐVersion(ctx context.Context, sel ast.SelectionSet, v *model.Version) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Version(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************

@@ -1903,10 +1903,6 @@ func (ec *executionContext) marshalNApp2ᚕgithubᚗcomᚋsetpointhqᚋsetpoint�
 	return ret
 }
 
-func (ec *executionContext) marshalNAppPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[config.App]) graphql.Marshaler {
-	return ec._AppPage(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNCreateAppInput2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐApp(ctx context.Context, v any) (config.App, error) {
 	res, err := ec.unmarshalInputCreateAppInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -1924,22 +1920,6 @@ func (ec *executionContext) unmarshalNCreateTenantInput2githubᚗcomᚋsetpointh
 
 func (ec *executionContext) marshalNEnv2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx context.Context, sel ast.SelectionSet, v config.Env) graphql.Marshaler {
 	return ec._Env(ctx, sel, &v)
-}
-
-func (ec *executionContext) marshalNEnv2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnvᚄ(ctx context.Context, sel ast.SelectionSet, v []config.Env) graphql.Marshaler {
-	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
-		fc := graphql.GetFieldContext(ctx)
-		fc.Result = &v[i]
-		return ec.marshalNEnv2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, sel, v[i])
-	})
-
-	for _, e := range ret {
-		if e == graphql.Null {
-			return graphql.Null
-		}
-	}
-
-	return ret
 }
 
 func (ec *executionContext) marshalNFreeze2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐFreeze(ctx context.Context, sel ast.SelectionSet, v config.Freeze) graphql.Marshaler {
@@ -1987,10 +1967,6 @@ func (ec *executionContext) marshalNTenant2ᚕgithubᚗcomᚋsetpointhqᚋsetpoi
 	return ret
 }
 
-func (ec *executionContext) marshalNTenantPage2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v config.Page[config.Tenant]) graphql.Marshaler {
-	return ec._TenantPage(ctx, sel, &v)
-}
-
 func (ec *executionContext) unmarshalNUpdateAppInput2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐUpdateAppInput(ctx context.Context, v any) (model.UpdateAppInput, error) {
 	res, err := ec.unmarshalInputUpdateAppInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -2004,6 +1980,46 @@ func (ec *executionContext) unmarshalNUpdateEnvInput2githubᚗcomᚋsetpointhq�
 func (ec *executionContext) unmarshalNUpdateTenantInput2githubᚗcomᚋsetpointhqᚋsetpointᚋprotocolᚋgraphqlᚋinternalᚋmodelᚐUpdateTenantInput(ctx context.Context, v any) (model.UpdateTenantInput, error) {
 	res, err := ec.unmarshalInputUpdateTenantInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalOApp2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐApp(ctx context.Context, sel ast.SelectionSet, v *config.App) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._App(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOAppPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[config.App]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._AppPage(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOEnv2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnvᚄ(ctx context.Context, sel ast.SelectionSet, v []config.Env) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 1, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNEnv2githubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalOEnv2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐEnv(ctx context.Context, sel ast.SelectionSet, v *config.Env) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Env(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOFreezeInput2ᚕgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐFreezeᚄ(ctx context.Context, v any) ([]config.Freeze, error) {
@@ -2021,6 +2037,20 @@ func (ec *executionContext) unmarshalOFreezeInput2ᚕgithubᚗcomᚋsetpointhq�
 		}
 	}
 	return res, nil
+}
+
+func (ec *executionContext) marshalOTenant2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐTenant(ctx context.Context, sel ast.SelectionSet, v *config.Tenant) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._Tenant(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOTenantPage2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐPage(ctx context.Context, sel ast.SelectionSet, v *config.Page[config.Tenant]) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._TenantPage(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalOWeekly2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋconfigᚐWeekly(ctx context.Context, sel ast.SelectionSet, v *config.Weekly) graphql.Marshaler {

@@ -327,8 +327,11 @@ func (ec *executionContext) unmarshalNImportEnvInput2githubᚗcomᚋsetpointhq�
 	return res, graphql.ErrorOnPath(ctx, err)
 }
 
-func (ec *executionContext) marshalNImportResult2githubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐImportResult(ctx context.Context, sel ast.SelectionSet, v center.ImportResult) graphql.Marshaler {
-	return ec._ImportResult(ctx, sel, &v)
+func (ec *executionContext) marshalOImportResult2ᚖgithubᚗcomᚋsetpointhqᚋsetpointᚋcenterᚐImportResult(ctx context.Context, sel ast.SelectionSet, v *center.ImportResult) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._ImportResult(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************
