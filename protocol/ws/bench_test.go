@@ -41,7 +41,10 @@ func TestCrowd(t *testing.T) {
 		go func() {
 			c := &client{t: t, conn: conn, in: in}
 			for {
-				m, _, err := c.read()
+				m, text, err := c.read()
+				if err == nil && m.Type == "error" {
+					err = fmt.Errorf("told %s", text)
+				}
 				if m.Type == "changes" || err != nil {
 					told <- err
 				}

@@ -19,6 +19,7 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 	"github.com/setpointhq/setpoint/protocol/protocoltest"
 )
 
@@ -142,7 +143,7 @@ func (c *client) frame(first byte, masked bool, payload []byte) {
 }
 
 func (c *client) tryFrame(first byte, masked bool, payload []byte) error {
-	b := appendHeader(nil, first, len(payload))
+	b := socket.AppendHeader(nil, first, len(payload))
 	if masked {
 		b[1] |= 0x80
 		mask := [4]byte{1, 2, 3, 4}
@@ -160,12 +161,12 @@ func (c *client) tryFrame(first byte, masked bool, payload []byte) error {
 // say sends a message.
 func (c *client) say(text string) {
 	c.t.Helper()
-	c.frame(final|opText, true, []byte(text))
+	c.frame(socket.Final|socket.OpText, true, []byte(text))
 }
 
 // closed is the error of a connection that the server closed.
 type closed struct {
-	code   closeCode
+	code   socket.CloseCode
 	reason string
 }
 
@@ -196,14 +197,14 @@ func (c *client) readFrame() (first byte, payload []byte, err error) {
 		return 0, nil, err
 	}
 	switch head[0] & 0xf {
-	case opPing:
+	case socket.OpPing:
 		if !c.quiet {
-			err = c.tryFrame(final|opPong, true, payload)
+			err = c.tryFrame(socket.Final|socket.OpPong, true, payload)
 		}
 	case 8:
 		end := &closed{}
 		if len(payload) >= 2 {
-			end.code, end.reason = closeCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
+			end.code, end.reason = socket.CloseCode(binary.BigEndian.Uint16(payload)), string(payload[2:])
 		}
 		return 0, nil, end
 	}
@@ -218,12 +219,12 @@ func (c *client) read() (m incoming, text []byte, err error) {
 		if err != nil {
 			return m, nil, err
 		}
-		if first&0xf > opText {
+		if first&0xf > socket.OpText {
 			continue
 		}
-		small = small || first&deflated != 0
+		small = small || first&socket.Deflated != 0
 		text = append(text, payload...)
-		if first&final != 0 {
+		if first&socket.Final != 0 {
 			break
 		}
 	}
@@ -264,7 +265,7 @@ func (c *client) problem(id, code string) problem.Details {
 }
 
 // end reads until the connection is closed, which must be for the reason.
-func (c *client) end(want closeCode) {
+func (c *client) end(want socket.CloseCode) {
 	c.t.Helper()
 	c.must(c.conn.SetDeadline(time.Now().Add(patience)))
 	for {

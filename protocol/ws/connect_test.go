@@ -14,6 +14,7 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/plugin"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 func TestWaysToSayWhoIsCalling(t *testing.T) {
@@ -151,7 +152,7 @@ func TestHelloIsAwaited(t *testing.T) {
 	if p := c.problem("", "unauthenticated"); !strings.Contains(p.Detail, "20ms") {
 		t.Errorf("got %+v", p)
 	}
-	c.end(badPolicy)
+	c.end(socket.BadPolicy)
 }
 
 func TestHelloThatIsRefused(t *testing.T) {
@@ -173,7 +174,7 @@ func TestHelloThatIsRefused(t *testing.T) {
 		c := n.connect(dial{})
 		c.say(text)
 		c.problem("", want)
-		c.end(badPolicy)
+		c.end(socket.BadPolicy)
 	}
 	// Guesses are recorded, and slowed down like those over any protocol.
 	for range 50 {
@@ -254,7 +255,7 @@ func TestShutdown(t *testing.T) {
 		if m := c.next("bye"); m.Reason != "shutdown" || m.Retry < 1000 || m.Retry > 2000 {
 			t.Errorf("got %+v", m)
 		}
-		c.end(goingAway)
+		c.end(socket.GoingAway)
 	}
 	if got := n.try(dial{auth: "Bearer " + n.app}).answer.StatusCode; got != http.StatusServiceUnavailable {
 		t.Errorf("want 503, got %d", got)

@@ -8,19 +8,19 @@ import (
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 // frames holds the messages that subscribers were sent lately, so that what many
 // are told alike is encoded, and compressed, once.
 type frames struct {
-	cache *otter.Cache[string, *frame]
+	cache *otter.Cache[string, *socket.Frame]
 }
 
 func newFrames(memory int64) (*frames, error) {
-	cache, err := otter.New(&otter.Options[string, *frame]{
+	cache, err := otter.New(&otter.Options[string, *socket.Frame]{
 		MaximumWeight: uint64(memory),
-		// Once for the frame, and once for what it is compressed to.
-		Weigher: func(key string, f *frame) uint32 { return uint32(2*len(f.plain) + len(key) + 256) },
+		Weigher:       func(key string, f *socket.Frame) uint32 { return uint32(f.Weight() + len(key)) },
 	})
 	if err != nil {
 		return nil, err
@@ -57,38 +57,40 @@ func flag(b bool) byte {
 }
 
 // frame returns the message of a delivery, as all are sent it who are told the same.
-func (g *gateway) frame(s *subscription, d center.Delivery) (*frame, error) {
+func (g *gateway) frame(s *subscription, d center.Delivery) (*socket.Frame, error) {
 	var scratch [256]byte
 	key := string(s.appendKey(scratch[:0], d))
 	if f, found := g.frames.cache.GetIfPresent(key); found {
 		return f, nil
 	}
-	return g.frames.cache.Get(g.life, key, otter.LoaderFunc[string, *frame](
-		func(context.Context, string) (*frame, error) {
+	return g.frames.cache.Get(g.hub.Life(), key, otter.LoaderFunc[string, *socket.Frame](
+		func(context.Context, string) (*socket.Frame, error) {
 			var b buffer
 			if err := g.write(s, d, &b); err != nil {
 				return nil, err
 			}
-			return newFrame(b), nil
+			return socket.NewFrame(b), nil
 		}))
 }
 
 // output is where messages are put together.
 type output interface {
-	text(parts ...string)
-	append(b []byte)
+	Text(parts ...string)
+	Append(b []byte)
 }
 
 // buffer is a message that is held as a whole.
 type buffer []byte
 
-func (b *buffer) text(parts ...string) {
+// Text implements output.
+func (b *buffer) Text(parts ...string) {
 	for _, s := range parts {
 		*b = append(*b, s...)
 	}
 }
 
-func (b *buffer) append(p []byte) { *b = append(*b, p...) }
+// Append implements output.
+func (b *buffer) Append(p []byte) { *b = append(*b, p...) }
 
 // write puts a delivery together: what changed, or that there is nothing to catch
 // up with.
@@ -97,40 +99,40 @@ func (g *gateway) write(s *subscription, d center.Delivery, out output) error {
 	if !d.Reset && len(d.Changes) == 0 {
 		opening = `{"type":"current","id":`
 	}
-	out.text(opening)
-	out.append(encode(s.id))
-	out.text(`,"revision":"`, string(d.Revision), `"`)
+	out.Text(opening)
+	out.Append(encode(s.id))
+	out.Text(`,"revision":"`, string(d.Revision), `"`)
 	if !d.Reset && len(d.Changes) == 0 {
-		out.text(`}`)
+		out.Text(`}`)
 		return nil
 	}
 	if d.Reset {
-		out.text(`,"reset":true`)
+		out.Text(`,"reset":true`)
 	}
 	if d.Current {
-		out.text(`,"current":true`)
+		out.Text(`,"current":true`)
 	}
-	out.text(`,"changes":[`)
+	out.Text(`,"changes":[`)
 	for i := range d.Changes {
 		if i > 0 {
-			out.text(",")
+			out.Text(",")
 		}
 		change := &d.Changes[i]
 		if change.Release == nil {
-			out.append(fragment.AppendDeleted(nil, change.Path))
+			out.Append(fragment.AppendDeleted(nil, change.Path))
 			continue
 		}
-		b, err := g.fragments.Get(g.life, change.Release, s.sort, s.watch.Content)
+		b, err := g.fragments.Get(g.hub.Life(), change.Release, s.sort, s.watch.Content)
 		if err != nil {
 			return err
 		}
-		out.append(b)
+		out.Append(b)
 	}
-	out.text(`]}`)
+	out.Text(`]}`)
 	return nil
 }
 
 var (
 	_ output = (*buffer)(nil)
-	_ output = (*chunks)(nil)
+	_ output = (*socket.Chunks)(nil)
 )

@@ -11,6 +11,7 @@ import (
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 // mountDescription registers the description of the messages. It needs no
@@ -35,10 +36,11 @@ func (g *gateway) document(contentType string, body []byte) http.Handler {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			r = r.WithContext(auth.WithRequest(r.Context(), auth.Request{ID: id[0]}))
 			h.Set("Allow", "GET, HEAD")
-			g.fail(w, r, &statusError{
-				err:    config.Errorf(config.Invalid, "", "", "this can only be read"),
-				status: http.StatusMethodNotAllowed,
-			})
+			err := &socket.StatusError{
+				Err:    config.Errorf(config.Invalid, "", "", "this can only be read"),
+				Status: http.StatusMethodNotAllowed,
+			}
+			g.hub.Refuse(w, g.report(r.Context(), err), err)
 			return
 		}
 		h.Set("Content-Type", contentType)

@@ -110,9 +110,7 @@ func (n *node) publish(path, content string) config.ChangeSet {
 
 // open returns how many connections there are.
 func (g *gateway) opened() int {
-	g.gate.Lock()
-	defer g.gate.Unlock()
-	return g.open
+	return g.hub.Connections()
 }
 
 // until waits for what must come to be.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -20,6 +21,7 @@ import (
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 func TestMalformedMessages(t *testing.T) {
@@ -72,32 +74,32 @@ func TestBadFrames(t *testing.T) {
 	n := start(t)
 	ping := []byte(`{"type":"ping"}`)
 	huge := func(length uint64) []byte {
-		b := []byte{final | opText, 0x80 | 127, byte(length >> 56), byte(length >> 48), byte(length >> 40), byte(length >> 32), byte(length >> 24), byte(length >> 16), byte(length >> 8), byte(length)}
+		b := []byte{socket.Final | socket.OpText, 0x80 | 127, byte(length >> 56), byte(length >> 48), byte(length >> 40), byte(length >> 32), byte(length >> 24), byte(length >> 16), byte(length >> 8), byte(length)}
 		return append(b, 1, 2, 3, 4)
 	}
 	for name, c := range map[string]struct {
 		send func(c *client)
-		want closeCode
+		want socket.CloseCode
 	}{
-		"binary":    {func(c *client) { c.frame(final|2, true, ping) }, unsupported},
-		"unmasked":  {func(c *client) { c.frame(final|opText, false, ping) }, protocolError},
-		"no UTF-8":  {func(c *client) { c.frame(final|opText, true, []byte{'"', 0xff, '"'}) }, 1007},
-		"too large": {func(c *client) { c.frame(final|opText, true, bytes.Repeat([]byte(" "), 64<<10+1)) }, 1009},
+		"binary":    {func(c *client) { c.frame(socket.Final|2, true, ping) }, socket.Unsupported},
+		"unmasked":  {func(c *client) { c.frame(socket.Final|socket.OpText, false, ping) }, socket.ProtocolError},
+		"no UTF-8":  {func(c *client) { c.frame(socket.Final|socket.OpText, true, []byte{'"', 0xff, '"'}) }, 1007},
+		"too large": {func(c *client) { c.frame(socket.Final|socket.OpText, true, bytes.Repeat([]byte(" "), 64<<10+1)) }, 1009},
 		"too large in parts": {func(c *client) {
-			_ = c.tryFrame(opText, true, bytes.Repeat([]byte(" "), 40<<10))
-			_ = c.tryFrame(opContinue, true, bytes.Repeat([]byte(" "), 40<<10))
+			_ = c.tryFrame(socket.OpText, true, bytes.Repeat([]byte(" "), 40<<10))
+			_ = c.tryFrame(socket.OpContinue, true, bytes.Repeat([]byte(" "), 40<<10))
 		}, 1009},
 		"huge":               {func(c *client) { _, _ = c.conn.Write(huge(1 << 62)) }, 1009},
-		"a negative length":  {func(c *client) { _, _ = c.conn.Write(huge(1<<63 | 5)) }, protocolError},
-		"minus one":          {func(c *client) { _, _ = c.conn.Write(huge(1<<64 - 1)) }, protocolError},
-		"an unknown opcode":  {func(c *client) { c.frame(final|3, true, nil) }, protocolError},
-		"a reserved bit":     {func(c *client) { c.frame(final|0x20|opText, true, ping) }, protocolError},
-		"compressed unasked": {func(c *client) { c.frame(final|deflated|opText, true, ping) }, protocolError},
-		"nothing to go on":   {func(c *client) { c.frame(final|opContinue, true, ping) }, protocolError},
-		"a start in between": {func(c *client) { c.frame(opText, true, ping); c.frame(final|opText, true, ping) }, protocolError},
-		"a ping in parts":    {func(c *client) { c.frame(opPing, true, nil) }, protocolError},
-		"a large ping":       {func(c *client) { c.frame(final|opPing, true, make([]byte, 126)) }, protocolError},
-		"a close":            {func(c *client) { c.frame(final|8, true, []byte{3, 232}) }, 1000},
+		"a negative length":  {func(c *client) { _, _ = c.conn.Write(huge(1<<63 | 5)) }, socket.ProtocolError},
+		"minus one":          {func(c *client) { _, _ = c.conn.Write(huge(1<<64 - 1)) }, socket.ProtocolError},
+		"an unknown opcode":  {func(c *client) { c.frame(socket.Final|3, true, nil) }, socket.ProtocolError},
+		"a reserved bit":     {func(c *client) { c.frame(socket.Final|0x20|socket.OpText, true, ping) }, socket.ProtocolError},
+		"compressed unasked": {func(c *client) { c.frame(socket.Final|socket.Deflated|socket.OpText, true, ping) }, socket.ProtocolError},
+		"nothing to go on":   {func(c *client) { c.frame(socket.Final|socket.OpContinue, true, ping) }, socket.ProtocolError},
+		"a start in between": {func(c *client) { c.frame(socket.OpText, true, ping); c.frame(socket.Final|socket.OpText, true, ping) }, socket.ProtocolError},
+		"a ping in parts":    {func(c *client) { c.frame(socket.OpPing, true, nil) }, socket.ProtocolError},
+		"a large ping":       {func(c *client) { c.frame(socket.Final|socket.OpPing, true, make([]byte, 126)) }, socket.ProtocolError},
+		"a close":            {func(c *client) { c.frame(socket.Final|8, true, []byte{3, 232}) }, 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := n.welcomed(n.app)
@@ -111,16 +113,16 @@ func TestBadFrames(t *testing.T) {
 func TestGoodFrames(t *testing.T) {
 	n := start(t)
 	c := n.welcomed(n.app)
-	c.frame(opText, true, []byte(`{"type":`))
-	c.frame(final|opPing, true, []byte("between"))
+	c.frame(socket.OpText, true, []byte(`{"type":`))
+	c.frame(socket.Final|socket.OpPing, true, []byte("between"))
 	first, payload, err := c.readFrame()
-	if err != nil || first != final|opPong || string(payload) != "between" {
+	if err != nil || first != socket.Final|socket.OpPong || string(payload) != "between" {
 		t.Errorf("want a pong, got %x %q %v", first, payload, err)
 	}
-	c.frame(opContinue, true, nil)
-	c.frame(final|opContinue, true, []byte(`"ping"}`))
+	c.frame(socket.OpContinue, true, nil)
+	c.frame(socket.Final|socket.OpContinue, true, []byte(`"ping"}`))
 	c.next("pong")
-	c.frame(final|opPong, true, []byte("unasked"))
+	c.frame(socket.Final|socket.OpPong, true, []byte("unasked"))
 	c.say(`{"type":"ping"}`)
 	c.next("pong")
 }
@@ -130,42 +132,24 @@ func TestCompressedTooLarge(t *testing.T) {
 	n := start(t)
 	c := n.connect(dial{auth: "Bearer " + n.app, header: http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}})
 	c.next("welcome")
-	var d deflaters
-	bomb := d.deflate(bytes.Repeat([]byte(" "), 8<<20))
+	var d socket.Deflaters
+	bomb := d.Deflate(bytes.Repeat([]byte(" "), 8<<20))
 	if len(bomb) > 64<<10 {
 		t.Fatalf("the bomb has %d bytes", len(bomb))
 	}
-	c.frame(final|deflated|opText, true, bomb)
-	c.end(internalError)
+	c.frame(socket.Final|socket.Deflated|socket.OpText, true, bomb)
+	c.end(socket.InternalError)
 	c = n.connect(dial{auth: "Bearer " + n.app, header: http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}})
 	c.next("welcome")
-	c.frame(final|deflated|opText, true, []byte{0xff, 0xff, 0xff})
-	c.end(internalError)
-}
-
-func TestOffersOfCompression(t *testing.T) {
-	for header, want := range map[string]bool{
-		"":                   false,
-		"permessage-deflate": true,
-		"permessage-deflate; client_max_window_bits":                               true,
-		"permessage-deflate;client_no_context_takeover;server_no_context_takeover": true,
-		"permessage-deflate; server_max_window_bits=10":                            false,
-		"permessage-deflate; server_max_window_bits=10, permessage-deflate":        true,
-		"permessage-deflate; server_max_window_bits=\"15\"":                        true,
-		"permessage-deflate; unheard_of":                                           false,
-		"x-webkit-deflate-frame":                                                   false,
-	} {
-		if got := offersDeflate([]string{header}); got != want {
-			t.Errorf("%s: want %v, got %v", header, want, got)
-		}
-	}
+	c.frame(socket.Final|socket.Deflated|socket.OpText, true, []byte{0xff, 0xff, 0xff})
+	c.end(socket.InternalError)
 }
 
 // One that stops in the middle of a message, or answers no pings, is taken for gone.
 func TestSilentClients(t *testing.T) {
 	for name, send := range map[string]func(*client){
-		"half a frame":     func(c *client) { _, _ = c.conn.Write([]byte{final | opText, 0x80 | 126, 0x10}) },
-		"half a message":   func(c *client) { c.frame(opText, true, []byte(`{"type"`)) },
+		"half a frame":     func(c *client) { _, _ = c.conn.Write([]byte{socket.Final | socket.OpText, 0x80 | 126, 0x10}) },
+		"half a message":   func(c *client) { c.frame(socket.OpText, true, []byte(`{"type"`)) },
 		"answers no pings": func(c *client) {},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -193,7 +177,7 @@ func TestClientsThatAnswerPingsStay(t *testing.T) {
 	n := start(t, func(s *Settings) { s.PingInterval = 20 * time.Millisecond })
 	c := n.welcomed(n.app)
 	for range 12 {
-		if first, _, err := c.readFrame(); err != nil || first != final|opPing {
+		if first, _, err := c.readFrame(); err != nil || first != socket.Final|socket.OpPing {
 			t.Fatalf("want a ping, got %x %v", first, err)
 		}
 	}
@@ -214,25 +198,14 @@ func (n *node) fill(clients ...*client) {
 		n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
 		c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	}
-	crew := n.gateway.crew
-	heldUp := func() (all int) {
-		crew.mu.Lock()
-		defer crew.mu.Unlock()
-		for h := range crew.working {
-			if time.Since(h.since) > 20*time.Millisecond {
-				all++
-			}
-		}
-		return all
-	}
-	n.until("everybody held up", func() bool { return heldUp() >= len(clients) })
+	n.until("everybody held up", func() bool { return n.gateway.hub.HeldUp(20*time.Millisecond) >= len(clients) })
 }
 
 // Clients that read nothing are no concern of others, and are cut in the end.
 func TestClientsThatDoNotRead(t *testing.T) {
 	n := start(t, func(s *Settings) { s.WriteTimeout = 2 * time.Second })
 	n.large()
-	idle := make([]*client, n.gateway.crew.hands+2) // more than there are hands
+	idle := make([]*client, 4*runtime.GOMAXPROCS(0)+2) // more than there are hands
 	for i := range idle {
 		idle[i] = n.welcomed(n.app)
 	}
@@ -257,8 +230,8 @@ func TestSlowClientIsNotTakenForGone(t *testing.T) {
 	n.large()
 	c := n.welcomed(n.app)
 	n.fill(c)
-	turn := n.gateway.wheel.turn.Load()
-	n.until("many turns", func() bool { return n.gateway.wheel.turn.Load() > turn+6 })
+	turn := n.gateway.hub.Turn()
+	n.until("many turns", func() bool { return n.gateway.hub.Turn() > turn+6 })
 	n.publish(pathA, "n: last\n")
 	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20))
 	for { // frame by frame, so that pings are answered
@@ -268,8 +241,8 @@ func TestSlowClientIsNotTakenForGone(t *testing.T) {
 			break
 		}
 	}
-	turn = n.gateway.wheel.turn.Load()
-	for n.gateway.wheel.turn.Load() < turn+6 { // and answers pings again
+	turn = n.gateway.hub.Turn()
+	for n.gateway.hub.Turn() < turn+6 { // and answers pings again
 		_, _, err := c.readFrame()
 		n.must(err)
 	}
@@ -283,7 +256,7 @@ func TestQuestionsWithoutReading(t *testing.T) {
 	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
 	var err error
 	for i := 0; err == nil; i++ {
-		err = c.tryFrame(final|opText, true, []byte(`{"type":"get","id":"g","path":"`+pathA+`"}`))
+		err = c.tryFrame(socket.Final|socket.OpText, true, []byte(`{"type":"get","id":"g","path":"`+pathA+`"}`))
 	}
 	n.until("no connection left", func() bool { return n.gateway.opened() == 0 })
 }
@@ -310,7 +283,7 @@ func TestStormOfReconnects(t *testing.T) {
 						_, _, _ = c.read()
 					}
 					if i%2 == 0 {
-						_ = c.tryFrame(final|8, true, []byte{3, 233})
+						_ = c.tryFrame(socket.Final|8, true, []byte{3, 233})
 					}
 					c.conn.Close()
 				}
@@ -344,13 +317,12 @@ func heapInUse() uint64 {
 }
 
 func TestEveryKindOfErrorHasAForm(t *testing.T) {
-	g := &gateway{log: discard()}
-	c := &conn{gateway: g, request: auth.Request{ID: "r"}}
-	g.life = t.Context()
+	g := &gateway{log: slog.New(slog.DiscardHandler)}
+	ctx := auth.WithRequest(t.Context(), auth.Request{ID: "r"})
 	seen := map[string]bool{}
 	for _, kind := range config.ErrorKinds() {
 		var m incoming
-		if err := json.Unmarshal(c.errorMessage("x", config.Errorf(kind, "op", "path", "why")), &m); err != nil {
+		if err := json.Unmarshal(g.errorMessage(ctx, "x", config.Errorf(kind, "op", "path", "why")), &m); err != nil {
 			t.Fatal(err)
 		}
 		if m.Type != "error" || m.ID != "x" || m.Problem.Code != kind.String() || m.Problem.Status < 400 || m.Problem.Title == "" || seen[m.Problem.Code] {
@@ -358,7 +330,7 @@ func TestEveryKindOfErrorHasAForm(t *testing.T) {
 		}
 		seen[m.Problem.Code] = true
 	}
-	if got := c.errorMessage("", errors.New("secret")); strings.Contains(string(got), "secret") {
+	if got := g.errorMessage(ctx, "", errors.New("secret")); strings.Contains(string(got), "secret") {
 		t.Errorf("the cause is told: %s", got)
 	}
 }

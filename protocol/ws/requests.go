@@ -11,6 +11,7 @@ import (
 	"github.com/setpointhq/setpoint/protocol/internal/caller"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
@@ -60,18 +61,18 @@ func (c *conn) proved() (context.Context, error) {
 	if c.identity.Anonymous() { // nobody else writes it
 		return nil, config.Errorf(config.Unauthenticated, "connect", "", "begin with a hello that has a token in it, or send credentials when you connect")
 	}
-	ctx := c.context()
+	ctx := c.Context()
 	id, err := c.gateway.prove(ctx, c.given)
 	return auth.WithIdentity(ctx, id), err
 }
 
 // hello takes in who the client says that it is.
 func (c *conn) hello(m *hello) error {
-	client := config.Client{ID: m.Instance, Labels: m.Labels, Slot: m.Slot, Address: c.request.Address}
+	client := config.Client{ID: m.Instance, Labels: m.Labels, Slot: m.Slot, Address: c.Request().Address}
 	if err := caller.Check(client); err != nil {
 		return err
 	}
-	given := auth.Credentials{Token: m.Token, Address: c.request.Address}
+	given := auth.Credentials{Token: m.Token, Address: c.Request().Address}
 	if m.Basic != nil {
 		given.Username, given.Password = m.Basic.Username, m.Basic.Password
 	}
@@ -82,13 +83,13 @@ func (c *conn) hello(m *hello) error {
 	case known && !given.Empty():
 		return problem.Malformed("message.token", "credentials came already when you connected")
 	case !known:
-		id, err := c.gateway.prove(c.context(), given)
+		id, err := c.gateway.prove(c.Context(), given)
 		if err != nil {
 			return err
 		}
-		c.mu.Lock()
+		c.Lock()
 		c.identity, c.given = id, given
-		c.mu.Unlock()
+		c.Unlock()
 		c.patience.Stop()
 	}
 	c.client = merged(c.client, client)
@@ -114,7 +115,7 @@ func merged(was, is config.Client) config.Client {
 func (g *gateway) welcome() []byte {
 	return encode(welcomeMessage{
 		Type: "welcome", Protocol: subprotocol, Version: g.version,
-		PingInterval: g.settings.PingInterval.Milliseconds(), Retry: g.retry(),
+		PingInterval: g.settings.PingInterval.Milliseconds(), Retry: g.hub.Retry().Milliseconds(),
 		MaxMessage: int64(g.settings.MaxMessage), MaxSubscriptions: g.settings.MaxSubscriptions,
 	})
 }
@@ -135,8 +136,8 @@ type byeText struct {
 	Retry  int64  `json:"retry_after_ms"`
 }
 
-func byeMessage(retry int64) []byte {
-	return encode(byeText{Type: "bye", Reason: "shutdown", Retry: retry})
+func byeMessage(retry time.Duration) []byte {
+	return encode(byeText{Type: "bye", Reason: "shutdown", Retry: retry.Milliseconds()})
 }
 
 func (c *conn) ack(ctx context.Context, m *ack) error {
@@ -185,11 +186,11 @@ func (c *conn) get(ctx context.Context, m *get) error {
 		return err
 	}
 	opening := bytes.TrimSuffix(encode(answer), []byte("}"))
-	c.stream(func(out *chunks) error {
-		out.append(opening)
-		out.text(`,"release":`)
-		out.append(release)
-		out.text(`}`)
+	c.stream(func(out *socket.Chunks) error {
+		out.Append(opening)
+		out.Text(`,"release":`)
+		out.Append(release)
+		out.Text(`}`)
 		return nil
 	})
 	return nil
@@ -213,51 +214,23 @@ func (c *conn) readEnv(ctx context.Context, m *readEnv) error {
 		return err
 	}
 	opening := bytes.TrimSuffix(encode(envMessage{Type: "env", ID: m.ID, Env: m.Env, Revision: snap.Revision}), []byte("}"))
-	c.stream(func(out *chunks) error {
-		out.append(opening)
-		out.text(`,"configs":[`)
+	c.stream(func(out *socket.Chunks) error {
+		out.Append(opening)
+		out.Text(`,"configs":[`)
 		for i, release := range snap.Releases {
 			if i > 0 {
-				out.text(",")
+				out.Text(",")
 			}
 			b, err := c.gateway.fragments.Get(ctx, release, fragment.ReleaseContent, c.gateway.center.Content)
 			if err != nil {
 				return err
 			}
-			if out.append(b); out.failed() {
+			if out.Append(b); out.Failed() {
 				break
 			}
 		}
-		out.text("]}")
+		out.Text("]}")
 		return nil
 	})
 	return nil
-}
-
-// stream sends a message as it is made. If it cannot be completed the connection
-// is cut: half an answer must not look like a whole one.
-func (c *conn) stream(write func(out *chunks) error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.streamLocked(write)
-}
-
-// streamLocked is stream where the lock is held. It returns how much was sent.
-func (c *conn) streamLocked(write func(out *chunks) error) (sent int64) {
-	if c.over {
-		return 0
-	}
-	buf := c.gateway.buffers.get()
-	defer c.gateway.buffers.pool.Put(buf)
-	out := newChunks(c.sock, buf)
-	if err := write(out); err != nil {
-		c.gateway.log.Error("message cut short", "request_id", c.request.ID, "error", err)
-		c.finish(internalError, "the message cannot be completed")
-		return out.sent
-	}
-	if out.finish() != nil {
-		c.over = true
-		c.sock.abort()
-	}
-	return out.sent
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 	"github.com/setpointhq/setpoint/protocol/protocoltest"
 )
 
@@ -96,7 +97,7 @@ func (c *app) open(ctx context.Context) (*client, func(), error) {
 		"type": "hello", "token": c.as.Token.Reveal(), "instance": c.as.Instance.ID, "labels": c.as.Instance.Labels, "slot": c.as.Instance.Slot,
 	})
 	if err == nil {
-		if err = conn.tryFrame(final|opText, true, greeting); err != nil {
+		if err = conn.tryFrame(socket.Final|socket.OpText, true, greeting); err != nil {
 			err = lost(ctx, err)
 		}
 	}
@@ -136,7 +137,7 @@ func (c *app) ask(ctx context.Context, want string, messages ...any) (incoming, 
 		if err != nil {
 			return incoming{}, err
 		}
-		if err := conn.tryFrame(final|opText, true, text); err != nil {
+		if err := conn.tryFrame(socket.Final|socket.OpText, true, text); err != nil {
 			return incoming{}, lost(ctx, err)
 		}
 	}
@@ -199,7 +200,7 @@ func (c *app) Watch(ctx context.Context, r protocoltest.WatchRequest) (protocolt
 	}
 	text, err := json.Marshal(subscribe{head: head{"subscribe", "s"}, Paths: append([]string{}, r.Patterns...), After: r.After})
 	if err == nil {
-		err = conn.tryFrame(final|opText, true, text)
+		err = conn.tryFrame(socket.Final|socket.OpText, true, text)
 	}
 	if err != nil {
 		end()

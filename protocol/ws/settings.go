@@ -2,7 +2,6 @@ package ws
 
 import (
 	"errors"
-	"net/url"
 	"time"
 
 	"github.com/setpointhq/setpoint/center"
@@ -10,6 +9,7 @@ import (
 	"github.com/setpointhq/setpoint/plugin"
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/caller"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 // Settings of the ws driver.
@@ -97,7 +97,7 @@ func (s *Settings) Validate() error {
 	want(s.MaxSubscriptions >= 1, "max_subscriptions", "must be at least 1, is %d", s.MaxSubscriptions)
 	want(s.MaxPatterns >= 1 && s.MaxPatterns <= center.MaxPatterns, "max_patterns", "must be from 1 to %d, is %d", center.MaxPatterns, s.MaxPatterns)
 	for _, origin := range s.Origins {
-		want(isOrigin(origin), "origins", "%q is no web site; want https://host or https://host:port, without a path", origin)
+		want(socket.IsOrigin(origin), "origins", "%q is no web site; want https://host or https://host:port, without a path", origin)
 	}
 	if _, err := s.proxies(); err != nil {
 		errs = append(errs, err)
@@ -107,12 +107,6 @@ func (s *Settings) Validate() error {
 
 // OwnPort implements protocol.Ported.
 func (s *Settings) OwnPort() protocol.Port { return s.Port }
-
-// isOrigin reports whether a text is what browsers send as Origin.
-func isOrigin(text string) bool {
-	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && text == u.Scheme+"://"+u.Host
-}
 
 // proxies parses TrustedProxies.
 func (s *Settings) proxies() (caller.Proxies, error) {

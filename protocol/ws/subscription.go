@@ -11,6 +11,7 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 // subscription is one of a connection's. The connection's lock guards it.
@@ -25,7 +26,7 @@ type subscription struct {
 // notify is called from the view's loop.
 func (s *subscription) notify() {
 	s.pending.Store(true)
-	s.conn.kick(sendChanges)
+	s.conn.Notify()
 }
 
 func (c *conn) subscribe(ctx context.Context, m *subscribe) error {
@@ -51,9 +52,9 @@ func (c *conn) subscribe(ctx context.Context, m *subscribe) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.over {
+	c.Lock()
+	defer c.Unlock()
+	if c.Over() {
 		s.watch.Close()
 		return nil
 	}
@@ -63,8 +64,8 @@ func (c *conn) subscribe(ctx context.Context, m *subscribe) error {
 }
 
 func (c *conn) unsubscribe(m *unsubscribe) error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	i := c.findLocked(m.ID)
 	if i < 0 {
 		return config.Errorf(config.NotFound, "config.watch", "", "there is no subscription with this id")
@@ -79,14 +80,14 @@ func (c *conn) drop(i int) {
 }
 
 func (c *conn) count() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	return len(c.subs)
 }
 
 func (c *conn) find(id string) int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.Lock()
+	defer c.Unlock()
 	return c.findLocked(id)
 }
 
@@ -94,15 +95,15 @@ func (c *conn) findLocked(id string) int {
 	return slices.IndexFunc(c.subs, func(s *subscription) bool { return s.id == id })
 }
 
-// deliver sends what is new for each subscription. The lock is held.
-func (c *conn) deliver() {
+// Deliver implements socket.Session: it sends what is new for each subscription.
+func (c *conn) Deliver() {
 	c.tellStale()
-	for i := 0; i < len(c.subs) && !c.over; {
+	for i := 0; i < len(c.subs) && !c.Over(); {
 		s := c.subs[i]
 		if s.pending.Swap(false) {
 			if err := s.pass(); err != nil {
 				c.drop(i)
-				c.send(c.errorMessage(s.id, err))
+				c.Send(c.gateway.errorMessage(c.Context(), s.id, err))
 				continue
 			}
 		}
@@ -121,7 +122,7 @@ func (c *conn) tellStale() {
 	stale := c.gateway.center.Staleness()
 	if (stale > 0) != c.stale {
 		c.stale = stale > 0
-		c.send(encode(staleMessage{Type: "stale", Seconds: int64(stale / time.Second)}))
+		c.Send(encode(staleMessage{Type: "stale", Seconds: int64(stale / time.Second)}))
 	}
 }
 
@@ -142,11 +143,9 @@ func (s *subscription) pass() error {
 		if err != nil {
 			return err
 		}
-		b := f.bytes(s.conn.deflaters)
-		s.conn.put(b)
-		sent = len(b)
+		sent = s.conn.SendFrame(f)
 	} else {
-		sent = int(s.conn.streamLocked(func(out *chunks) error { return s.conn.gateway.write(s, d, out) }))
+		sent = int(s.conn.Stream(func(out *socket.Chunks) error { return s.conn.gateway.write(s, d, out) }))
 	}
 	s.conn.gateway.observer.ObserveDelivery(Name, sent, time.Since(started))
 	return nil

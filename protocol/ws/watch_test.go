@@ -18,6 +18,7 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 	"github.com/setpointhq/setpoint/protocol/protocoltest"
 	"github.com/setpointhq/setpoint/protocol/rest"
 )
@@ -126,14 +127,14 @@ func TestCompression(t *testing.T) {
 	c.next("welcome")
 	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	first, payload, err := c.readFrame()
-	if err != nil || first&deflated == 0 || len(payload) > len(content)/4 {
+	if err != nil || first&socket.Deflated == 0 || len(payload) > len(content)/4 {
 		t.Errorf("want it small, got %x, %d bytes, %v", first, len(payload), err)
 	}
 	n.publish(pathA, content+"a: 1\n")
 	c.want("s", false, pathA+"@2="+content+"a: 1\n")
 	// What a client compresses is read too.
 	ping := []byte{0xaa, 0x56, 0x2a, 0xa9, 0x2c, 0x48, 0x55, 0xb2, 0x52, 0x2a, 0xc8, 0xcc, 0x4b, 0x57, 0xaa, 0x05, 0x00}
-	c.frame(final|deflated|opText, true, ping)
+	c.frame(socket.Final|socket.Deflated|socket.OpText, true, ping)
 	c.next("pong")
 }
 
@@ -144,8 +145,8 @@ func TestNoCompression(t *testing.T) {
 		t.Error("want none")
 	}
 	c.next("welcome")
-	c.frame(final|deflated|opText, true, []byte(`{"type":"ping"}`))
-	c.end(protocolError)
+	c.frame(socket.Final|socket.Deflated|socket.OpText, true, []byte(`{"type":"ping"}`))
+	c.end(socket.ProtocolError)
 }
 
 func TestResuming(t *testing.T) {
@@ -350,7 +351,7 @@ func TestTokenIsRevoked(t *testing.T) {
 				id = "g"
 			}
 			c.problem(id, "unauthenticated")
-			c.end(badPolicy)
+			c.end(socket.BadPolicy)
 		})
 	}
 }

@@ -9,10 +9,8 @@ package ws
 
 import (
 	"context"
+	"errors"
 	"log/slog"
-	"math/rand/v2"
-	"runtime"
-	"sync"
 	"time"
 
 	"github.com/setpointhq/setpoint/auth"
@@ -21,6 +19,7 @@ import (
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/caller"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 // Name of the driver, in settings and measurements.
@@ -34,42 +33,23 @@ type gateway struct {
 	log      *slog.Logger
 	observer protocol.Observer
 	version  string
-	draining <-chan struct{}
 	proxies  caller.Proxies
 
-	library   *library
+	hub       *socket.Hub
 	fragments *fragment.Cache
 	frames    *frames
-	buffers   chunkBuffers
-	deflaters deflaters
-	crew      *crew // sends
-	answering *crew // answers what clients ask
-	wheel     *wheel
-
-	// life is that of the protocol, and so of what connections ask for: they
-	// outlast the requests that opened them.
-	life context.Context
-	end  context.CancelFunc
-
-	gate    sync.Mutex // over open and ending, and the order of entering and ending
-	open    int
-	ending  bool
-	readers sync.WaitGroup
-	running sync.WaitGroup
 }
 
 // Open makes the protocol ready and registers its routes with the host.
-func (s *Settings) Open(_ context.Context, host protocol.Host) (protocol.Protocol, error) {
+func (s *Settings) Open(ctx context.Context, host protocol.Host) (protocol.Protocol, error) {
 	g, err := newGateway(*s, host)
 	if err != nil {
 		return nil, err
 	}
 	if err := g.mountDescription(host.HTTP); err != nil {
-		return nil, err
+		return nil, errors.Join(err, g.Close(ctx))
 	}
 	host.HTTP(path, g)
-	g.running.Go(func() { g.wheel.run(g.life, (*conn).visit) })
-	g.running.Go(g.drain)
 	return g, nil
 }
 
@@ -80,11 +60,7 @@ func newGateway(s Settings, host protocol.Host) (*gateway, error) {
 	}
 	g := &gateway{
 		settings: s, center: host.Center, auth: host.Auth, log: host.Log, observer: host.Observer,
-		version: host.Version, draining: host.Draining, proxies: proxies,
-		library: newLibrary(&s), wheel: newWheel(s.PingInterval),
-		// More hands than processors, since a hand also waits for what is not in memory.
-		crew:      newCrew(4*runtime.GOMAXPROCS(0), 5*time.Millisecond),
-		answering: newCrew(4*runtime.GOMAXPROCS(0), 5*time.Millisecond),
+		version: host.Version, proxies: proxies,
 	}
 	if g.fragments, err = fragment.NewCache(int64(s.Fragments)); err != nil {
 		return nil, err
@@ -92,51 +68,12 @@ func newGateway(s Settings, host protocol.Host) (*gateway, error) {
 	if g.frames, err = newFrames(int64(s.Frames)); err != nil {
 		return nil, err
 	}
-	g.life, g.end = context.WithCancel(context.Background())
+	g.hub = socket.NewHub(socket.Settings{
+		Protocol: Name, Subprotocols: []string{subprotocol}, Origins: s.Origins,
+		MaxConnections: s.MaxConnections, MaxMessage: int(s.MaxMessage),
+		PingInterval: s.PingInterval, WriteTimeout: s.WriteTimeout, Retry: s.Retry, Compression: s.Compression,
+	}, host)
 	return g, nil
-}
-
-// enter takes one of the places that there are for connections.
-func (g *gateway) enter() error {
-	g.gate.Lock()
-	defer g.gate.Unlock()
-	if g.ending {
-		return config.Errorf(config.Unavailable, "connect", "", "this node is shutting down; try another")
-	}
-	if g.open >= g.settings.MaxConnections {
-		return config.Errorf(config.Unavailable, "connect", "", "this node has %d WebSocket connections open, which is the most (max_connections); try another", g.open)
-	}
-	g.open++
-	g.readers.Add(1)
-	g.observer.ObserveStreams(Name, 1)
-	return nil
-}
-
-func (g *gateway) leave() {
-	g.gate.Lock()
-	g.open--
-	g.gate.Unlock()
-	g.observer.ObserveStreams(Name, -1)
-	g.readers.Done()
-}
-
-// drain sends everybody elsewhere once the server begins to shut down.
-func (g *gateway) drain() {
-	select {
-	case <-g.draining:
-	case <-g.life.Done():
-	}
-	g.gate.Lock() // who enters is either counted by now or refused
-	g.ending = true
-	g.gate.Unlock()
-	g.wheel.all(func(c *conn) { c.kick(tellBye) })
-}
-
-// isEnding reports whether clients are being sent elsewhere.
-func (g *gateway) isEnding() bool {
-	g.gate.Lock()
-	defer g.gate.Unlock()
-	return g.ending
 }
 
 // Name implements protocol.Protocol.
@@ -144,31 +81,7 @@ func (g *gateway) Name() string { return Name }
 
 // Close says good-bye on every connection and waits until all of them are closed.
 // Those that are open when ctx ends are cut.
-func (g *gateway) Close(ctx context.Context) error {
-	g.end()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		g.running.Wait()
-		g.readers.Wait()
-		g.answering.wait()
-		g.crew.wait()
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		g.wheel.all(func(c *conn) { c.sock.abort() })
-		return ctx.Err()
-	}
-}
-
-// retry is how long a client should wait before it reconnects, in milliseconds: a
-// different time each, so that after a restart they do not all come at once.
-func (g *gateway) retry() int64 {
-	retry := g.settings.Retry.Milliseconds()
-	return retry + rand.Int64N(retry+1) //nolint:gosec // spreads load, guards nothing
-}
+func (g *gateway) Close(ctx context.Context) error { return g.hub.Close(ctx) }
 
 func (g *gateway) observe(op string, err error, started time.Time) {
 	code := "ok"

@@ -1,14 +1,11 @@
-package ws
+package crew
 
 import (
-	"log/slog"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 )
-
-func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // task is a job that is held up until it is let go.
 type task struct {
@@ -16,7 +13,7 @@ type task struct {
 	hold chan struct{} // nil: it is not
 }
 
-func (j *task) work() {
+func (j *task) Work() {
 	if j.hold != nil {
 		<-j.hold
 	}
@@ -25,12 +22,12 @@ func (j *task) work() {
 
 func TestCrewDoesEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCrew(4, time.Millisecond)
+		c := New(4, time.Millisecond)
 		var done atomic.Int32
 		for range 10_000 {
-			c.add(&task{done: &done})
+			c.Add(&task{done: &done})
 		}
-		c.wait()
+		c.Wait()
 		if got := done.Load(); got != 10_000 {
 			t.Errorf("want all done, got %d", got)
 		}
@@ -44,14 +41,14 @@ func TestCrewDoesEverything(t *testing.T) {
 func TestCrewRelievesThoseHeldUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const hands, slow, patience = 4, 100, 5 * time.Millisecond
-		c := newCrew(hands, patience)
+		c := New(hands, patience)
 		var done, held atomic.Int32
 		hold := make(chan struct{})
 		for range slow {
-			c.add(&task{done: &held, hold: hold})
+			c.Add(&task{done: &held, hold: hold})
 		}
 		for range 1000 {
-			c.add(&task{done: &done})
+			c.Add(&task{done: &done})
 		}
 		began := time.Now()
 		for done.Load() < 1000 {
@@ -67,12 +64,12 @@ func TestCrewRelievesThoseHeldUp(t *testing.T) {
 		}
 		c.mu.Unlock()
 		close(hold)
-		c.wait()
+		c.Wait()
 		if got := held.Load(); got != slow || c.heldUp != 0 || len(c.working) != 0 {
 			t.Errorf("want all done and nobody held up, got %d %+v", got, c)
 		}
-		c.add(&task{done: &done}) // it starts again
-		c.wait()
+		c.Add(&task{done: &done}) // it starts again
+		c.Wait()
 		if got := done.Load(); got != 1001 {
 			t.Errorf("want one more, got %d", got)
 		}

@@ -1,24 +1,28 @@
-package ws
+// Package crew does the work of many connections with few goroutines: a Crew
+// sends for all of them, and a Wheel visits each in turn. So an idle connection has
+// neither a goroutine for writing nor a timer. The package knows nothing of what
+// is sent.
+package crew
 
 import (
 	"sync"
 	"time"
 )
 
-// job is a connection that has something to send.
-type job interface{ work() }
+// Job is something that a Crew does, once for each time that it is added: mostly a
+// connection that has something to send.
+type Job interface{ Work() }
 
-// crew is the few goroutines that send for all connections. A connection has none
-// of its own: fifty thousand that are told of one change are not fifty thousand
-// stacks. Whoever is held up by a client that takes nothing in is relieved, so
-// that nobody else waits for that client; the crew grows by those held up, and
-// shrinks again.
-type crew struct {
+// Crew is the few goroutines that work for all connections: fifty thousand that are
+// told of one change are not fifty thousand stacks. Whoever is held up by a client
+// that takes nothing in is relieved, so that nobody else waits for that client; the
+// crew grows by those held up, and shrinks again.
+type Crew struct {
 	hands    int           // how many work at a time, those held up not counted
 	patience time.Duration // a job that takes longer is taken for held up
 
 	mu       sync.Mutex
-	queue    []job // from head on
+	queue    []Job // from head on
 	head     int
 	working  map[*hand]struct{}
 	heldUp   int
@@ -32,12 +36,14 @@ type hand struct {
 	heldUp bool
 }
 
-func newCrew(hands int, patience time.Duration) *crew {
-	return &crew{hands: hands, patience: patience, working: map[*hand]struct{}{}}
+// New makes a crew of so many hands, in which who takes longer than patience for a
+// job counts as held up. It rests until there is a job.
+func New(hands int, patience time.Duration) *Crew {
+	return &Crew{hands: hands, patience: patience, working: map[*hand]struct{}{}}
 }
 
-// add has a job done soon. It does not block.
-func (c *crew) add(j job) {
+// Add has a job done soon. It does not block.
+func (c *Crew) Add(j Job) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.queue = append(c.queue, j)
@@ -51,22 +57,35 @@ func (c *crew) add(j job) {
 	}
 }
 
-// wait returns when everything is done that was added before.
-func (c *crew) wait() { c.group.Wait() }
+// Wait returns when everything is done that was added before.
+func (c *Crew) Wait() { c.group.Wait() }
 
-func (c *crew) hire() {
+// Busy returns how many hands have been at one job for longer than d.
+func (c *Crew) Busy(d time.Duration) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := 0
+	for h := range c.working {
+		if time.Since(h.since) > d {
+			all++
+		}
+	}
+	return all
+}
+
+func (c *Crew) hire() {
 	h := &hand{since: time.Now()}
 	c.working[h] = struct{}{}
 	c.group.Go(func() {
 		for j := c.next(h); j != nil; j = c.next(h) {
-			j.work()
+			j.Work()
 		}
 	})
 }
 
 // next takes the next job off the queue. It is nil when the hand should go: there
 // is nothing to do, or others do what it was kept from.
-func (c *crew) next(h *hand) job {
+func (c *Crew) next(h *hand) Job {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	relieved := h.heldUp
@@ -90,10 +109,10 @@ func (c *crew) next(h *hand) job {
 	return j
 }
 
-func (c *crew) waiting() int { return len(c.queue) - c.head }
+func (c *Crew) waiting() int { return len(c.queue) - c.head }
 
 // watch looks after the crew while jobs wait.
-func (c *crew) watch() {
+func (c *Crew) watch() {
 	ticker := time.NewTicker(c.patience)
 	defer ticker.Stop()
 	for range ticker.C {
@@ -105,7 +124,7 @@ func (c *crew) watch() {
 
 // relieve hires for those who are held up, and twice as many, since who comes
 // next may be held up as well. It is false once no job waits.
-func (c *crew) relieve(now time.Time) bool {
+func (c *Crew) relieve(now time.Time) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.waiting() == 0 {
