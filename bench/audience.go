@@ -25,7 +25,8 @@ type audience struct {
 	judge   func(event []byte) error // looks at every event; nil for not
 	wave    atomic.Pointer[wave]
 	running sync.WaitGroup
-	failed  chan error // holds the first subscriber's that lost its stream
+	failed  chan error   // holds the first subscriber's that lost its stream
+	lost    atomic.Int64 // subscribers that lost it before they had the event of a wave
 	over    atomic.Bool
 }
 
@@ -45,6 +46,7 @@ type gathering struct {
 	request func(i int) [][]byte     // in the parts that speech sends
 	judge   func(event []byte) error // nil for one that is content with everything
 	from    func(i int) net.Addr     // the address that each connects from; nil for any
+	gate    *gate                    // before what each reads; nil for none
 }
 
 // alike are n who subscribe with the same request.
@@ -64,6 +66,9 @@ func gather(ctx context.Context, s server, g gathering) (*audience, error) {
 		c, err := s.dialFrom(ctx, from, g.speech.alpn())
 		if err != nil {
 			return err
+		}
+		if g.gate != nil {
+			g.gate.guard(c)
 		}
 		a.conns[i] = c
 		ready := make(chan error, 1)
@@ -115,6 +120,9 @@ func (a *audience) listen(i int, request [][]byte, ready chan<- error) {
 	}
 	if a.over.Load() {
 		return
+	}
+	if w := a.wave.Load(); w == nil || w.took[i] == 0 {
+		a.lost.Add(1)
 	}
 	select {
 	case a.failed <- fmt.Errorf("subscriber %d: %w", i, err):

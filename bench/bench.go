@@ -45,6 +45,7 @@ const (
 	scenarioIdle        = "idle-ws"
 	scenarioSwitch      = "switch"
 	scenarioBeside      = "beside"
+	scenarioNever       = "never-reading"
 	scenarioResolve     = "resolve"
 	scenarioEtcd        = "etcd"
 	scenarioReads       = "reads"
@@ -74,6 +75,7 @@ func scenarios() []scenario {
 		scenario{name: scenarioIdle, measure: (*run).idle, files: func(o *Options) int { return o.Idle }, more: true, rare: true},
 		scenario{name: scenarioSwitch, measure: (*run).switches, files: func(o *Options) int { return 2 * o.Instances }},
 		scenario{name: scenarioBeside, measure: (*run).beside, own: true, files: func(o *Options) int { return o.Subscribers + 2*(o.Connections+o.Writers) }},
+		scenario{name: scenarioNever, measure: (*run).neverReading, more: true, rare: true},
 		scenario{name: scenarioResolve, measure: (*run).resolve},
 		scenario{name: scenarioEtcd, measure: (*run).etcd},
 		scenario{name: scenarioReads, measure: (*run).reads, more: true},
@@ -129,6 +131,7 @@ type Options struct {
 	Idle        int           // that watch in the scenario idle-ws
 	Publishes   int           // to the subscribers, in a round; so many switches, and back
 	Instances   int           // that follow a launch
+	Stall       time.Duration // in which those of the scenario never-reading do not
 	Protocol    string        // of those who watch in the scenario beside
 }
 
@@ -136,7 +139,7 @@ type Options struct {
 func (o *Options) Defaults() {
 	o.Scenarios = UsualScenarios()
 	o.Dir = filepath.Join("data", "bench")
-	o.Rounds, o.Duration, o.Protocol = 3, 3*time.Second, overWS
+	o.Rounds, o.Duration, o.Stall, o.Protocol = 3, 3*time.Second, time.Minute, overWS
 	o.Connections, o.Writers = 64, 64
 	o.Subscribers, o.Idle, o.Publishes, o.Instances = 5000, 50_000, 20, 500
 }
@@ -158,6 +161,9 @@ func (o *Options) Validate() error {
 	bounds("instances", o.Instances, 1, 100_000)
 	if o.Duration < 10*time.Millisecond || o.Duration > 10*time.Minute {
 		errs = append(errs, fmt.Errorf("duration must be from 10ms to 10m, is %s", o.Duration))
+	}
+	if o.Stall < 10*time.Millisecond || o.Stall > time.Hour {
+		errs = append(errs, fmt.Errorf("stall must be from 10ms to 1h, is %s", o.Stall))
 	}
 	if !slices.Contains(Protocols(), o.Protocol) {
 		errs = append(errs, fmt.Errorf("there is no protocol %q to watch over; there are: %s", o.Protocol, strings.Join(Protocols(), ", ")))

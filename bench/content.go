@@ -37,7 +37,10 @@ func markAt(request []byte) int {
 }
 
 // document returns a JSON config of contentBytes, with a mark.
-func document(n int64) []byte {
+func document(n int64) []byte { return documentOf(n, contentBytes) }
+
+// documentOf returns a JSON config of that size, with a mark.
+func documentOf(n int64, size int) []byte {
 	type pool struct {
 		Name    string `json:"name"`
 		Address string `json:"address"`
@@ -57,7 +60,7 @@ func document(n int64) []byte {
 	if err != nil { // plain values always marshal
 		return nil
 	}
-	if missing := contentBytes - len(text); missing > 0 {
+	if missing := size - len(text); missing > 0 {
 		doc.Rest = filler(missing)
 	}
 	text, err = json.Marshal(doc)

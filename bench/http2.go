@@ -50,20 +50,23 @@ func (s server) dial2(ctx context.Context, block []byte) (*conn2, error) {
 	if t, ok := c.Conn.(*tls.Conn); !ok || t.ConnectionState().NegotiatedProtocol != alpnHTTP2 {
 		return nil, errors.Join(errors.New("the server does not speak HTTP/2"), c.Close())
 	}
-	if _, err := c.Write(helloHTTP2()); err != nil {
+	if _, err := c.Write(helloHTTP2(wholeWindow)); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return &conn2{conn: c, frame: appendFrame(nil, frameHeaders, flagEndStream|flagEndHeaders, 0, block)}, nil
 }
 
-// helloHTTP2 is what a client begins with. Its windows are so wide that it need
-// hardly ever open them further.
-func helloHTTP2() []byte {
+// helloHTTP2 is what a client begins with, who lets the server send so many bytes
+// before it has to open the windows, of stream and connection, again.
+func helloHTTP2(window uint32) []byte {
 	settings := []byte{0, 2, 0, 0, 0, 0} // ENABLE_PUSH: no
 	settings = append(settings, 0, 4)    // INITIAL_WINDOW_SIZE
-	settings = binary.BigEndian.AppendUint32(settings, wholeWindow)
+	settings = binary.BigEndian.AppendUint32(settings, window)
 	hello := appendFrame([]byte("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), frameSettings, 0, 0, settings)
-	return appendFrame(hello, frameWindowUpdate, 0, 0, binary.BigEndian.AppendUint32(nil, wholeWindow-firstWindow))
+	if window == firstWindow {
+		return hello
+	}
+	return appendFrame(hello, frameWindowUpdate, 0, 0, binary.BigEndian.AppendUint32(nil, window-firstWindow))
 }
 
 func appendFrame(b []byte, kind, flags byte, stream uint32, payload []byte) []byte {

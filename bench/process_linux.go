@@ -74,3 +74,23 @@ func field(text []byte, name string) string {
 	}
 	return ""
 }
+
+// socketMemory reads how much memory the kernel has for what TCP connections have
+// not been read or acknowledged of, in bytes.
+func socketMemory() int64 {
+	text, err := os.ReadFile("/proc/net/sockstat")
+	if err != nil {
+		return 0
+	}
+	fields := bytes.Fields([]byte(field(text, "TCP")))
+	for i := 1; i < len(fields); i++ {
+		if string(fields[i-1]) == "mem" {
+			pages, err := strconv.ParseInt(string(fields[i]), 10, 64)
+			if err != nil {
+				return 0
+			}
+			return pages * int64(os.Getpagesize())
+		}
+	}
+	return 0
+}

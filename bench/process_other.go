@@ -10,3 +10,6 @@ func describeSystem() (processor string, memory int64) { return "", 0 }
 
 // loadAverage knows nothing where there is no /proc.
 func loadAverage() float64 { return 0 }
+
+// socketMemory knows nothing where there is no /proc.
+func socketMemory() int64 { return 0 }

@@ -102,7 +102,12 @@ func (r *run) openWriters(ctx context.Context, prefix string, n int, to ...serve
 
 // writer prepares the publishing of a config that was seeded.
 func (t *target) writer(c *conn, path config.Path) (*writer, error) {
-	body, err := publishBody(document(0), "a new release, for the benchmark")
+	return t.writerOf(c, path, contentBytes)
+}
+
+// writerOf is writer for contents of that size.
+func (t *target) writerOf(c *conn, path config.Path, size int) (*writer, error) {
+	body, err := publishBody(documentOf(0, size), "a new release, for the benchmark")
 	if err != nil {
 		return nil, err
 	}

@@ -10,8 +10,9 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-// grpc is the call Watch, one stream on a connection.
-type grpc struct{}
+// grpc is the call Watch, one stream on a connection. Its windows are so wide that
+// they hardly ever need to be opened, unless a gate has to do with that.
+type grpc struct{ gate *gate }
 
 const (
 	watchCall = "/setpoint.v1.DataService/Watch"
@@ -34,12 +35,16 @@ const (
 
 func (grpc) alpn() string { return alpnHTTP2 }
 
-func (grpc) subscription(s server, authorization string, paths ...config.Path) [][]byte {
+func (g grpc) subscription(s server, authorization string, paths ...config.Path) [][]byte {
 	var patterns []byte
 	for _, p := range paths {
 		patterns = appendBytes(patterns, subscribePatterns, []byte(p.String()))
 	}
-	b := append(helloHTTP2(), appendFrame(nil, frameHeaders, flagEndHeaders, onlyStream, s.callBlock(watchCall, authorization))...)
+	hello := helloHTTP2(wholeWindow)
+	if g.gate != nil {
+		hello = helloHTTP2(firstWindow)
+	}
+	b := append(hello, appendFrame(nil, frameHeaders, flagEndHeaders, onlyStream, s.callBlock(watchCall, authorization))...)
 	for _, message := range [][]byte{
 		appendBytes(nil, requestHello, nil), appendBytes(nil, requestSubscribe, patterns),
 	} {
@@ -69,8 +74,12 @@ func (grpc) frame(message []byte) []byte {
 	return appendFrame(nil, frameData, 0, onlyStream, prefixedLength(message))
 }
 
-func (grpc) listen(c *conn, parts [][]byte, heard func([]byte) error) error {
+func (g grpc) listen(c *conn, parts [][]byte, heard func([]byte) error) error {
 	two := &conn2{conn: c, stream: onlyStream}
+	took := two.took
+	if g.gate != nil {
+		took = g.gate.window(c).took
+	}
 	if _, err := c.Write(parts[0]); err != nil {
 		return err
 	}
@@ -88,20 +97,25 @@ func (grpc) listen(c *conn, parts [][]byte, heard func([]byte) error) error {
 		case f.kind == frameReset:
 			return errors.New("the server reset the stream")
 		case f.kind == frameData:
-			if err = two.took(len(f.payload)); err == nil {
-				err = messages.take(f.payload, func(message []byte) error {
-					for _, last := range []protowire.Number{responseEnded, responseGoingAway} {
-						if said, found := protoField(message, last); found {
-							return fmt.Errorf("the server ends the watch: %.*q", excerpt, said)
-						}
-					}
-					return heard(message)
-				})
+			if err = took(len(f.payload)); err == nil {
+				err = messages.take(f.payload, unlessEnded(heard))
 			}
 		}
 		if err != nil {
 			return err
 		}
+	}
+}
+
+// unlessEnded makes an error of a message that ends the watch.
+func unlessEnded(heard func([]byte) error) func([]byte) error {
+	return func(message []byte) error {
+		for _, last := range []protowire.Number{responseEnded, responseGoingAway} {
+			if said, found := protoField(message, last); found {
+				return fmt.Errorf("the server ends the watch: %.*q", excerpt, said)
+			}
+		}
+		return heard(message)
 	}
 }
 

@@ -103,21 +103,32 @@ func (c *conn) upgrade(request []byte) error {
 // messages hands on each message until the server closes the connection, which
 // is an error with what it gives as reason.
 func (c *conn) messages(heard func(message []byte) error) error {
+	var part []byte // of a message that comes in several frames
 	for {
-		kind, payload, err := c.in.message()
+		f, err := c.in.webFrame()
 		if err != nil {
 			return err
 		}
-		switch kind {
-		case frameText, frameBinary:
-			err = heard(payload)
+		switch f.kind {
+		case frameText, frameBinary, frameMore:
+			switch {
+			case len(part)+len(f.payload) > largestEvent:
+				err = fmt.Errorf("a message of more than %d bytes", largestEvent)
+			case !f.last:
+				part = append(part, f.payload...)
+			case len(part) == 0:
+				err = heard(f.payload)
+			default:
+				err = heard(append(part, f.payload...))
+				part = part[:0]
+			}
 		case framePinged:
-			_, err = c.Write(masked(framePong, payload))
+			_, err = c.Write(masked(framePong, f.payload))
 		case frameClose:
-			err = closedBy(payload)
+			err = closedBy(f.payload)
 		case framePong:
 		default:
-			err = fmt.Errorf("a frame of kind %d", kind)
+			err = fmt.Errorf("a frame of kind %d", f.kind)
 		}
 		if err != nil {
 			return err
@@ -125,35 +136,39 @@ func (c *conn) messages(heard func(message []byte) error) error {
 	}
 }
 
-// message reads a frame, which must be a whole message. It is good until more
-// is read.
-func (r *reader) message() (kind byte, payload []byte, err error) {
+// webFrame is one frame. Its payload is good until more is read.
+type webFrame struct {
+	kind    byte
+	last    bool // of its message
+	payload []byte
+}
+
+func (r *reader) webFrame() (webFrame, error) {
 	head, err := r.take(2)
 	if err != nil {
-		return 0, nil, err
+		return webFrame{}, err
 	}
-	first, length := head[0], uint64(head[1])
+	f := webFrame{kind: head[0] & 0xf, last: head[0]&frameFinal != 0}
+	length := uint64(head[1])
 	switch {
-	case first&0x70 != 0 || length&frameMasked != 0:
-		return 0, nil, errors.New("a frame that is compressed or masked, which nobody asked for")
-	case first&frameFinal == 0 || first&0xf == frameMore:
-		return 0, nil, errors.New("a message in several frames, which the load generator does not read")
+	case head[0]&0x70 != 0 || length&frameMasked != 0:
+		return f, errors.New("a frame that is compressed or masked, which nobody asked for")
 	case length == length16:
 		if head, err = r.take(2); err != nil {
-			return 0, nil, err
+			return f, err
 		}
 		length = uint64(binary.BigEndian.Uint16(head))
 	case length == length64:
 		if head, err = r.take(8); err != nil {
-			return 0, nil, err
+			return f, err
 		}
 		length = binary.BigEndian.Uint64(head)
 	}
 	if length > largestEvent {
-		return 0, nil, fmt.Errorf("a message of %d bytes", length)
+		return f, fmt.Errorf("a frame of %d bytes", length)
 	}
-	payload, err = r.take(int(length))
-	return first & 0xf, payload, err
+	f.payload, err = r.take(int(length))
+	return f, err
 }
 
 // closedBy tells why the server closes a connection.

@@ -55,8 +55,8 @@ func (r *run) open(ctx context.Context) (*target, error) {
 	return t, nil
 }
 
-// openOwn starts a server, with its data in a folder of that name, which ends when
-// the target is closed.
+// openOwn starts a server, with its data in a folder that begins with that name,
+// which ends when the target is closed.
 func (r *run) openOwn(ctx context.Context, name string) (*target, error) {
 	own, err := r.startOwn(ctx, name)
 	if err != nil {
@@ -71,13 +71,17 @@ func (r *run) openOwn(ctx context.Context, name string) (*target, error) {
 }
 
 // startOwn starts a server that speaks everything that can be measured, with its
-// data in a folder of that name.
+// data in a folder that begins with that name.
 func (r *run) startOwn(ctx context.Context, name string) (*serverProcess, error) {
 	port, err := freeport.Addr()
 	if err != nil {
 		return nil, err
 	}
-	return r.startServer(ctx, Setup{Dir: filepath.Join(r.dir, name), Protocols: []string{"ws", "grpc"}, GRPC: port})
+	dir, err := os.MkdirTemp(r.dir, name+"-") // a scenario may start several
+	if err != nil {
+		return nil, err
+	}
+	return r.startServer(ctx, Setup{Dir: dir, Protocols: []string{"ws", "grpc"}, GRPC: port})
 }
 
 // fresh returns the run on a server of its own, in which no scenario before has

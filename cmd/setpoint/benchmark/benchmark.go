@@ -57,6 +57,7 @@ func Command(e Env) *cobra.Command {
 	f.IntVar(&o.Subscribers, "subscribers", o.Subscribers, fmt.Sprintf("connections that watch; of idle-ws %d, unless this is given", o.Idle))
 	f.IntVar(&o.Publishes, "publishes", o.Publishes, "events that are sent to the subscribers in a round; so many switches of a launch, and back")
 	f.IntVar(&o.Instances, "instances", o.Instances, "instances that follow a launch which is switched")
+	f.DurationVar(&o.Stall, "stall", o.Stall, "how long subscribers read nothing in the scenario never-reading, over each protocol in turn")
 	f.StringVar(&o.Protocol, "protocol", o.Protocol, "`PROTOCOL` of those who watch in the scenario beside: "+strings.Join(bench.Protocols(), ", "))
 	f.StringVar(&o.Dir, "dir", o.Dir, "keep data in `DIR` for the time; its disk is measured too")
 	f.StringVar(&o.ProfileDir, "profile", "", "write CPU profiles of the server to `DIR`")
