@@ -9,7 +9,6 @@ import (
 	gql "github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/ast"
 	"github.com/vektah/gqlparser/v2/gqlerror"
-	"github.com/vektah/gqlparser/v2/validator"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
@@ -66,9 +65,9 @@ func (a *api) prepare(ctx context.Context, r *request) (*operation, error) {
 	default:
 		return nil, config.Errorf(config.Invalid, "", "", "the document has no operation of the name that operationName says")
 	}
-	variables, err := validator.VariableValues(a.schema.Schema(), definition, r.Variables)
+	variables, err := a.variables(definition, r.Variables)
 	if err != nil {
-		return nil, refused(err)
+		return nil, err
 	}
 	o := &operation{document: doc, definition: definition, variables: variables}
 	return o, a.check(o)
@@ -88,11 +87,7 @@ func (o *operation) watch() (w watchArguments, err error) {
 		return w, config.Errorf(config.Invalid, "", "", "a subscription has one field, which must not be left out by @skip or @include")
 	}
 	arguments := field.ArgumentMap(o.variables)
-	patterns, _ := arguments["paths"].([]any)
-	if one, is := arguments["paths"].(string); is {
-		patterns = []any{one} // what is no list is taken for a list of one
-	}
-	for _, p := range patterns {
+	for _, p := range gql.CoerceList(arguments["paths"]) { // what is no list is a list of one
 		text, is := p.(string)
 		if !is {
 			return w, config.Errorf(config.Invalid, "", "", "paths: want a list of texts")

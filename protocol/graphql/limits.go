@@ -13,7 +13,7 @@ import (
 const (
 	defaultPage = 100  // of a listing that does not say
 	largestPage = 1000 // of any listing
-	usualList   = 3    // of a list without pages within another
+	usualList   = 10   // of a list without pages within another; within that, 1
 )
 
 // extent is how far an operation goes.
@@ -30,10 +30,10 @@ type measure struct {
 	fragments map[placed]extent
 }
 
-// placed is a fragment, and whether it is within a list.
+// placed is a fragment, and how many lists it is within.
 type placed struct {
-	name   string
-	inList bool
+	name  string
+	lists int
 }
 
 // check holds an operation against the limits.
@@ -42,7 +42,7 @@ func (a *api) check(o *operation) error {
 		return config.Errorf(config.Unsupported, "", "", "this server does not tell its schema (introspection)")
 	}
 	m := measure{operation: o, fragments: map[placed]extent{}}
-	x := m.set(o.definition.SelectionSet, false)
+	x := m.set(o.definition.SelectionSet, 0)
 	for _, limit := range []struct {
 		what, setting string
 		value, most   int
@@ -59,16 +59,16 @@ func (a *api) check(o *operation) error {
 }
 
 // set measures what is selected of one object.
-func (m *measure) set(selected ast.SelectionSet, inList bool) (x extent) {
+func (m *measure) set(selected ast.SelectionSet, lists int) (x extent) {
 	for _, selection := range selected {
 		var part extent
 		switch s := selection.(type) {
 		case *ast.Field:
-			part = m.field(s, inList)
+			part = m.field(s, lists)
 		case *ast.InlineFragment:
-			part = m.set(s.SelectionSet, inList)
+			part = m.set(s.SelectionSet, lists)
 		case *ast.FragmentSpread:
-			part = m.fragment(s.Definition, inList)
+			part = m.fragment(s.Definition, lists)
 		}
 		x.fields = sum(x.fields, part.fields)
 		x.depth = max(x.depth, part.depth)
@@ -78,21 +78,24 @@ func (m *measure) set(selected ast.SelectionSet, inList bool) (x extent) {
 }
 
 // field measures a field with what is below it.
-func (m *measure) field(f *ast.Field, inList bool) extent {
-	items, isList := m.items(f, inList)
-	below := m.set(f.SelectionSet, inList || isList)
+func (m *measure) field(f *ast.Field, lists int) extent {
+	items, isList := m.items(f, lists)
+	if isList {
+		lists++
+	}
+	below := m.set(f.SelectionSet, lists)
 	return extent{fields: 1, depth: below.depth + 1, cost: sum(1, product(items, below.cost))}
 }
 
 // fragment measures a fragment, once. A valid document has no fragment within itself.
-func (m *measure) fragment(f *ast.FragmentDefinition, inList bool) extent {
+func (m *measure) fragment(f *ast.FragmentDefinition, lists int) extent {
 	if f == nil {
 		return extent{}
 	}
-	key := placed{f.Name, inList}
+	key := placed{f.Name, lists}
 	x, known := m.fragments[key]
 	if !known {
-		x = m.set(f.SelectionSet, inList)
+		x = m.set(f.SelectionSet, lists)
 		m.fragments[key] = x
 	}
 	return x
@@ -100,7 +103,7 @@ func (m *measure) fragment(f *ast.FragmentDefinition, inList bool) extent {
 
 // items is how often what is below a field is in the answer at most, and whether that
 // is for a list. The field that says limit pays for the list in its page.
-func (m *measure) items(f *ast.Field, inList bool) (items int, isList bool) {
+func (m *measure) items(f *ast.Field, lists int) (items int, isList bool) {
 	switch {
 	case f.Definition == nil:
 		return 1, false
@@ -109,11 +112,13 @@ func (m *measure) items(f *ast.Field, inList bool) (items int, isList bool) {
 	case f.Definition.Type.Elem == nil:
 		return 1, false
 	case f.Name == "items" && f.ObjectDefinition != nil && f.ObjectDefinition.Fields.ForName("next") != nil:
-		return 1, true
-	case inList:
+		return 1, false // the field that it is in has counted
+	case lists == 0:
+		return defaultPage, true
+	case lists == 1:
 		return usualList, true
 	}
-	return defaultPage, true
+	return 1, true
 }
 
 // limit is the size of the page that a field asks for.

@@ -29,7 +29,7 @@ type Settings struct {
 	MaxTokens     int         `yaml:"max_tokens" doc:"most words and signs of a document"`
 	MaxDepth      int         `yaml:"max_depth" doc:"most levels of fields within each other"`
 	MaxRootFields int         `yaml:"max_root_fields" doc:"most fields of an operation's first level, each alias counted; queries do them at the same time"`
-	MaxComplexity int         `yaml:"max_complexity" doc:"most fields that an answer may have, where lists count as long as the page that is asked for, those without pages as 100 items, and those within others as 3"`
+	MaxComplexity int         `yaml:"max_complexity" doc:"most fields that an answer may have, where lists count as long as the page that is asked for, those without pages as 100 items, and those within others as 10"`
 
 	// Documents is the memory for documents that were read and found to be valid.
 	Documents plugin.Size `yaml:"document_cache" doc:"memory for documents that were read and found to be valid"`
