@@ -32,10 +32,11 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 			[]string{"bare handler", "SETPOINT IS", "fsync"},
 		},
 		{
-			[]string{scenarioWatch, scenarioWatch + "-ws", scenarioWatch + "-grpc", scenarioWatch + "-grpc-http"},
+			[]string{scenarioWatch, scenarioWatch + "-ws", scenarioWatch + "-grpc", scenarioWatch + "-grpc-http", scenarioWatch + "-graphql"},
 			[]string{
 				"watch: setpoint", "watch: bare TLS write", "watch-ws: setpoint", "watch-ws: bare TLS write",
 				"watch-grpc: setpoint", "watch-grpc: bare TLS write", "watch-grpc-http: setpoint", "watch-grpc-http: bare TLS write",
+				"watch-graphql: setpoint", "watch-graphql: bare TLS write",
 			},
 			[]string{"SETPOINT'S P99", "over gRPC, an event", "over gRPC on the HTTP port, an event"},
 		},
@@ -66,8 +67,8 @@ func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
 			t.Parallel() // most of it is waiting
 			o := options(t)
 			o.Scenarios = tt.scenarios
-			o.Rounds, o.Duration, o.Stall = 1, 250*time.Millisecond, 250*time.Millisecond
-			o.Connections, o.Writers, o.Subscribers, o.Idle, o.Publishes, o.Instances = 4, 4, 10, 14, 3, 12
+			o.Rounds, o.Duration, o.Stall = 1, 150*time.Millisecond, 150*time.Millisecond
+			o.Connections, o.Writers, o.Subscribers, o.Idle, o.Publishes, o.Instances = 4, 4, 10, 14, 2, 12
 			report := measureRunning(t, o)
 			var got []string
 			for _, result := range report.Results {
@@ -144,7 +145,7 @@ func checkRow(t *testing.T, o Options, result Result, row Row) {
 func TestMeasuresAServerOfItsOwn(t *testing.T) {
 	t.Parallel()
 	o := options(t)
-	o.Rounds, o.Duration = 1, 250*time.Millisecond
+	o.Rounds, o.Duration = 1, 150*time.Millisecond
 	o.Connections, o.Writers, o.Subscribers = 1, 4, 5
 	o.Scenarios = []string{scenarioNotModified, scenarioBeside}
 	report, err := Run(t.Context(), o)

@@ -20,6 +20,7 @@ import (
 	"github.com/setpointhq/setpoint/internal/freeport"
 	"github.com/setpointhq/setpoint/internal/view"
 	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/protocol/graphql"
 	grpcprotocol "github.com/setpointhq/setpoint/protocol/grpc"
 	"github.com/setpointhq/setpoint/protocol/rest"
 	"github.com/setpointhq/setpoint/protocol/ws"
@@ -97,7 +98,7 @@ func openProtocols(ctx context.Context, host protocol.Host) (all []protocol.Prot
 		return nil, "", err
 	}
 	byRPC := new(grpcprotocol.Settings)
-	drivers := []protocol.Driver{new(rest.Settings), new(ws.Settings), byRPC}
+	drivers := []protocol.Driver{new(rest.Settings), new(ws.Settings), new(graphql.Settings), byRPC}
 	for _, d := range drivers {
 		d.Defaults()
 	}

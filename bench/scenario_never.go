@@ -31,6 +31,7 @@ func neverReaderKinds() []neverReader {
 		{overGRPC, "the application does not read, its library does: no window is opened", true},
 		{overGRPC, "the socket is not read", false},
 		{overGRPCHTTP, "the application does not read, its library does: no window is opened", true},
+		{overGraphQL, "the socket is not read", false},
 	}
 }
 

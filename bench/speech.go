@@ -82,10 +82,11 @@ const (
 	overWS       = "ws"
 	overGRPC     = "grpc"
 	overGRPCHTTP = "grpc-http"
+	overGraphQL  = "graphql"
 )
 
 // Protocols lists the protocols that can be watched over.
-func Protocols() []string { return []string{overSSE, overWS, overGRPC, overGRPCHTTP} }
+func Protocols() []string { return []string{overSSE, overWS, overGRPC, overGRPCHTTP, overGraphQL} }
 
 // voice is a protocol and where it is spoken.
 type voice struct {
@@ -103,6 +104,8 @@ func (t *target) over(protocol string) voice {
 		v.title = "SSE"
 	case protocol == overWS:
 		v.title = "WebSocket"
+	case protocol == overGraphQL:
+		v.title = "GraphQL"
 	case protocol == overGRPC && t.grpc.addr != "":
 		v.title, v.server = "gRPC", t.grpc
 	default:
@@ -118,6 +121,8 @@ func speechOf(protocol string) speech {
 		return webSocket{}
 	case overGRPC, overGRPCHTTP:
 		return grpc{}
+	case overGraphQL:
+		return graphQL{}
 	default:
 		return sse{}
 	}

@@ -81,7 +81,7 @@ func (r *run) startOwn(ctx context.Context, name string) (*serverProcess, error)
 	if err != nil {
 		return nil, err
 	}
-	return r.startServer(ctx, Setup{Dir: dir, Protocols: []string{"ws", "grpc"}, GRPC: port})
+	return r.startServer(ctx, Setup{Dir: dir, Protocols: []string{"ws", "grpc", "graphql"}, GRPC: port})
 }
 
 // fresh returns the run on a server of its own, in which no scenario before has
