@@ -31,7 +31,7 @@ type rendered [][]byte
 // so that all share it.
 const wholeAnswer = 64 << 10
 
-func newRenderer(a *api, life context.Context) (*renderer, error) {
+func newRenderer(life context.Context, a *api) (*renderer, error) {
 	r := &renderer{api: a, life: life}
 	var err error
 	if r.answers, err = otter.New(&otter.Options[string, *socket.Shared]{

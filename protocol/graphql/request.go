@@ -117,7 +117,7 @@ func decode(where string, data []byte, into any) error {
 	if err := d.Decode(into); err != nil {
 		return problem.Malformed(where, problem.ClipTo("this is not what it must be: "+err.Error(), strictjson.LongestText))
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) { // More would overlook a bracket
 		return problem.Malformed(where, "there is something behind it")
 	}
 	return strictjson.CheckKeys(where, data, nil)

@@ -3,6 +3,7 @@ package graphql
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -109,7 +110,7 @@ func (c *eventClient) completed() {
 	if e := c.event("complete"); e.data != "" {
 		c.t.Errorf("got %+v", e)
 	}
-	if e, err := c.next(); err != io.EOF {
+	if e, err := c.next(); !errors.Is(err, io.EOF) {
 		c.t.Errorf("want the end, got %+v %v", e, err)
 	}
 }
@@ -221,7 +222,7 @@ func TestEventsEnd(t *testing.T) {
 				return
 			}
 			// It is not completed: clients come back.
-			if got, err := e.next(); err != io.EOF {
+			if got, err := e.next(); !errors.Is(err, io.EOF) {
 				t.Errorf("want the end, got %+v %v", got, err)
 			}
 			if last := e.comments[len(e.comments)-1]; !strings.HasPrefix(last, "the server is shutting down; retry_after_ms=1") {

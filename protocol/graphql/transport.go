@@ -39,7 +39,7 @@ func newTransport(a *api, host protocol.Host) (*transport, error) {
 		PingInterval: s.PingInterval, WriteTimeout: s.WriteTimeout, Retry: s.Retry, Compression: s.Compression,
 	}, host)
 	var err error
-	if t.renderer, err = newRenderer(a, t.hub.Life()); err != nil {
+	if t.renderer, err = newRenderer(t.hub.Life(), a); err != nil {
 		return nil, errors.Join(err, t.hub.Close(context.Background()))
 	}
 	return t, nil
