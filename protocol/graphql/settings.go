@@ -72,7 +72,7 @@ func (s *Settings) Defaults() {
 		BodyTimeout:   time.Minute,
 		Timeout:       time.Minute,
 		MaxDocument:   64 * plugin.KiB,
-		MaxTokens:     5_000,
+		MaxTokens:     2_500,
 		MaxDepth:      20,
 		MaxRootFields: 20,
 		MaxComplexity: 500_000,
@@ -129,7 +129,7 @@ func (s *Settings) Validate() error {
 		value, most int
 	}{
 		// A rule of the language compares all fields of a document with each other.
-		{"max_tokens", s.MaxTokens, 20_000}, {"max_depth", s.MaxDepth, 100},
+		{"max_tokens", s.MaxTokens, 10_000}, {"max_depth", s.MaxDepth, 100},
 		{"max_root_fields", s.MaxRootFields, 1000}, {"max_complexity", s.MaxComplexity, 1 << 30},
 	} {
 		want(count.value >= 1 && count.value <= count.most, count.key, "must be from 1 to %d, is %d", count.most, count.value)
