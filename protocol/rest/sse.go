@@ -35,6 +35,9 @@ func (s *watching) stream() error {
 		select {
 		case <-s.wake:
 		case <-heartbeat.C:
+			if !s.isProven() {
+				return nil
+			}
 			// Whatever was sent since is as good as a beat. To move the timer each time
 			// would cost more than to look here.
 			quiet := time.Since(s.sent)
@@ -102,21 +105,26 @@ func (s *watching) hello(out *output) {
 
 func goodbye(out *output) { out.text("event: bye\ndata: {\"reason\":\"shutdown\"}\n\n") }
 
-// beat sends a comment, by which both ends know that the stream lives, and
-// looks whether the token that it was opened with is still good. Rights, and a
-// password that it was opened with, are looked at by Next: with every delivery,
-// and after each beat.
-func (s *watching) beat() bool {
-	if id := auth.FromContext(s.r.Context()); id.TokenID != "" {
-		given, err := caller.Credentials(s.r.Header, auth.RequestFrom(s.r.Context()).Address)
-		if err == nil {
-			_, err = s.api.auth.Authenticate(s.r.Context(), given)
-		}
-		if kind := config.KindOf(err); err != nil && (kind == config.Unauthenticated || kind == config.Denied) {
-			s.sendError(err)
-			return false
-		}
+// isProven looks whether the token that the stream was opened with is still good,
+// and tells the client if it is not. Rights, and a password that it was opened with,
+// are looked at by Next: with every delivery, and after each beat.
+func (s *watching) isProven() bool {
+	if auth.FromContext(s.r.Context()).TokenID == "" {
+		return true
 	}
+	given, err := caller.Credentials(s.r.Header, auth.RequestFrom(s.r.Context()).Address)
+	if err == nil {
+		_, err = s.api.auth.Authenticate(s.r.Context(), given)
+	}
+	if kind := config.KindOf(err); err != nil && (kind == config.Unauthenticated || kind == config.Denied) {
+		s.sendError(err)
+		return false
+	}
+	return true
+}
+
+// beat sends a comment, by which both ends know that the stream lives.
+func (s *watching) beat() bool {
 	return s.send(func(out *output) { out.text(": heartbeat\n\n") })
 }
 
