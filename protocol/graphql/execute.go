@@ -43,13 +43,6 @@ func (o *operation) isSubscription() bool { return o.definition.Operation == ast
 // isMutation reports whether the operation is one.
 func (o *operation) isMutation() bool { return o.definition.Operation == ast.Mutation }
 
-// text returns the document; together with name and variables it is all that what is
-// rendered depends on, beside what is rendered.
-func (o *operation) text() string { return o.document.text }
-
-// name returns the operation's; empty if it has none.
-func (o *operation) name() string { return o.definition.Name }
-
 // prepare reads a request, finds out whether it is valid, and holds it against the
 // limits. The error is a *config.Error, or a refusal that holds several.
 func (a *api) prepare(ctx context.Context, r *request) (*operation, error) {

@@ -194,7 +194,7 @@ func (a *api) write(w http.ResponseWriter, r *http.Request, status int, response
 	h.Set("Content-Type", answerType(r)+"; charset=utf-8")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that is gone needs no answer
+	_, _ = w.Write(body) //nolint:gosec // it is JSON and says so; a client that is gone needs no answer
 }
 
 // encodeAnswer writes an answer down. One to a request that could not be done at all has no

@@ -80,7 +80,7 @@ func (p *persisted) readList(folder string, a *api) error {
 
 // readFile reads a document, without the space around it.
 func readFile(name string, most plugin.Size) (string, error) {
-	f, err := os.Open(name) //nolint:gosec // a folder that the settings name
+	f, err := os.Open(name)
 	if err != nil {
 		return "", err
 	}

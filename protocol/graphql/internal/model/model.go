@@ -12,19 +12,29 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-// The pages of listings.
 type (
-	ConfigPage      = config.Page[config.State]
-	ReleasePage     = config.Page[config.Release]
-	ChangeSetPage   = config.Page[config.ChangeSet]
-	LaunchPage      = config.Page[config.Launch]
-	TenantPage      = config.Page[config.Tenant]
-	AppPage         = config.Page[config.App]
+	// ConfigPage is a page of configs.
+	ConfigPage = config.Page[config.State]
+	// ReleasePage is a page of releases.
+	ReleasePage = config.Page[config.Release]
+	// ChangeSetPage is a page of change sets.
+	ChangeSetPage = config.Page[config.ChangeSet]
+	// LaunchPage is a page of launches.
+	LaunchPage = config.Page[config.Launch]
+	// TenantPage is a page of tenants.
+	TenantPage = config.Page[config.Tenant]
+	// AppPage is a page of apps.
+	AppPage = config.Page[config.App]
+	// AccessTokenPage is a page of tokens.
 	AccessTokenPage = config.Page[auth.Token]
-	UserPage        = config.Page[auth.User]
-	BindingPage     = config.Page[auth.Binding]
+	// UserPage is a page of users.
+	UserPage = config.Page[auth.User]
+	// BindingPage is a page of bindings.
+	BindingPage = config.Page[auth.Binding]
+	// AuditRecordPage is a page of audit records.
 	AuditRecordPage = config.Page[audit.Record]
-	JoinTokenPage   = config.Page[config.JoinToken]
+	// JoinTokenPage is a page of join tokens.
+	JoinTokenPage = config.Page[config.JoinToken]
 )
 
 // Version is what the server is.
