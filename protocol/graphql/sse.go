@@ -20,10 +20,18 @@ import (
 // eventType is the media type of Server-Sent Events.
 const eventType = "text/event-stream"
 
-// wantsEvents reports whether the answer is to be Server-Sent Events, by the protocol
+// wantsEvents reports whether the answer may be Server-Sent Events, by the protocol
 // of the npm package graphql-sse, in which each operation is a request of its own.
-func wantsEvents(r *http.Request) bool {
-	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), eventType)
+func wantsEvents(r *http.Request) bool { return accepts(r, eventType) }
+
+// wantsJSON reports whether the answer may be one in JSON, too. Some clients say so
+// with whatever they ask for.
+func wantsJSON(r *http.Request) bool {
+	return accepts(r, jsonType) || accepts(r, responseType) || accepts(r, "*/*")
+}
+
+func accepts(r *http.Request, media string) bool {
+	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), media)
 }
 
 // eventStreams are the requests that are answered by events.
@@ -100,7 +108,8 @@ func (e *eventStreams) leave() {
 	e.running.Done()
 }
 
-// serveEvents answers a request by events.
+// serveEvents answers a request by events, unless it has one answer and the client
+// takes that as JSON.
 func (t *transport) serveEvents(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	ctx, o, err := t.api.ask(r.Context(), w, r)
@@ -108,6 +117,10 @@ func (t *transport) serveEvents(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case err != nil:
 		t.api.observe("-", err, started)
+		if wantsJSON(r) {
+			t.api.fail(w, r, err)
+			return
+		}
 		e.refuse(err)
 	case o.isSubscription():
 		err = e.subscribe(o)
@@ -123,6 +136,10 @@ func (t *transport) serveEvents(w http.ResponseWriter, r *http.Request) {
 		ctx, cancel := context.WithTimeout(ctx, t.api.settings.Timeout)
 		defer cancel()
 		answer := t.api.execute(ctx, o)
+		if wantsJSON(r) {
+			t.api.write(w, r, http.StatusOK, answer)
+			return
+		}
 		e.begin()
 		e.last(answer)
 	}

@@ -168,6 +168,23 @@ func TestEventsOfOneAnswer(t *testing.T) {
 	c.completed()
 }
 
+// Clients that take anything get events of what goes on, and JSON of all else.
+func TestEventsOrJSON(t *testing.T) {
+	n := launch(t)
+	n.publish(pathA, "a: 1\n")
+	any := map[string]string{"Accept": "application/graphql-response+json, application/json, text/event-stream, multipart/mixed"}
+	for query, want := range map[string]string{
+		`{read(path:"` + pathA + `"){release{version}}}`: responseType,
+		`{nothing}`: responseType,
+		prodOnly:    eventType,
+	} {
+		c := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: query, header: any})
+		if got := c.answer.Header.Get("Content-Type"); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: want %s, got %s", query, want, got)
+		}
+	}
+}
+
 // What is wrong with an operation is an event; what is wrong with the request is not.
 func TestEventsRefused(t *testing.T) {
 	n := launch(t, func(s *Settings) { s.MaxConnections = 1 })

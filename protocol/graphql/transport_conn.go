@@ -127,6 +127,7 @@ func (c *conn) greet(payload json.RawMessage) {
 		return
 	}
 	c.patience.Stop()
+	c.patience = nil // what lasts is to be small
 	g, err := readInit(payload, c.Request().Address)
 	if err == nil && known && !g.given.Empty() {
 		err = problem.Malformed("message.payload", "credentials came already when you connected")

@@ -70,12 +70,12 @@ func isNull(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw,
 
 // initPayload is what a client may say of itself in connection_init.
 type initPayload struct {
-	Token         config.Secret     `json:"token,omitzero"`
-	Authorization config.Secret     `json:"authorization,omitzero"`
-	Basic         *basic            `json:"basic,omitempty"`
-	Instance      string            `json:"instance,omitempty"`
-	Labels        map[string]string `json:"labels,omitempty"`
-	Slot          string            `json:"slot,omitempty"`
+	Token         config.Secret   `json:"token,omitzero"`
+	Authorization config.Secret   `json:"authorization,omitzero"`
+	Basic         *basic          `json:"basic,omitempty"`
+	Instance      string          `json:"instance,omitempty"`
+	Labels        json.RawMessage `json:"labels,omitempty"` // an object, or a text as the header has it
+	Slot          string          `json:"slot,omitempty"`
 }
 
 type basic struct {
@@ -100,10 +100,10 @@ func readInit(payload json.RawMessage, address string) (g greeting, err error) {
 			return g, err
 		}
 	}
-	g.client = config.Client{ID: p.Instance, Labels: p.Labels, Slot: p.Slot, Address: address}
-	if err := caller.Check(g.client); err != nil {
+	if g.client, err = p.client(); err != nil {
 		return g, err
 	}
+	g.client.Address = address
 	ways := 0
 	for _, given := range []bool{!p.Token.Empty(), !p.Authorization.Empty(), p.Basic != nil} {
 		if given {
@@ -123,6 +123,22 @@ func readInit(payload json.RawMessage, address string) (g greeting, err error) {
 		g.given.Username, g.given.Password = p.Basic.Username, p.Basic.Password
 	}
 	return g, err
+}
+
+// client is which instance a client says that it is.
+func (p *initPayload) client() (config.Client, error) {
+	c := config.Client{ID: p.Instance, Slot: p.Slot}
+	if isNull(p.Labels) {
+		return c, caller.Check(c)
+	}
+	var text string
+	if json.Unmarshal(p.Labels, &text) == nil {
+		return caller.ParseClaim(p.Instance, text, p.Slot)
+	}
+	if json.Unmarshal(p.Labels, &c.Labels) != nil {
+		return c, problem.Malformed("message.payload.labels", "want an object of texts, or a text key=value,key=value")
+	}
+	return c, caller.Check(c)
 }
 
 // encode renders what is said.

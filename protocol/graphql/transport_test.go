@@ -85,7 +85,9 @@ func TestCloseCodes(t *testing.T) {
 		"credentials twice":       {say: []string{`{"type":"connection_init","payload":{"token":"x","authorization":"Bearer x"}}`}, code: 4400, says: "one of"},
 		"credentials again":       {dial: dial{auth: "Bearer " + n.app}, say: []string{initial}, code: 4400, says: "already"},
 		"an unknown key":          {say: []string{`{"type":"connection_init","payload":{"slott":"x"}}`}, code: 4400, says: "slott"},
-		"bad labels":              {say: []string{`{"type":"connection_init","payload":{"labels":{"":"x"}}}`}, code: 4400, says: "label"},
+		"an empty label":          {say: []string{`{"type":"connection_init","payload":{"labels":{"":"x"}}}`}, code: 4400, says: "label"},
+		"labels that are none":    {say: []string{`{"type":"connection_init","payload":{"labels":["x"]}}`}, code: 4400, says: "labels"},
+		"labels without values":   {say: []string{`{"type":"connection_init","payload":{"labels":"x"}}`}, code: 4400, says: "key=value"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -178,13 +180,19 @@ func TestPings(t *testing.T) {
 
 // The last to say which instance it is is connection_init.
 func TestInstanceIsNamed(t *testing.T) {
+	for _, labels := range []string{`{"zone":"us"}`, `"zone=us"`} {
+		t.Run(labels, func(t *testing.T) { instanceIsNamed(t, labels) })
+	}
+}
+
+func instanceIsNamed(t *testing.T, labels string) {
 	n := launch(t)
 	n.publish(pathA, "a: 1\n")
 	c := n.connect(dial{
 		auth: "Bearer " + n.app, query: "?instance=query&slot=blue",
 		header: http.Header{"Setpoint-Labels": {"zone=eu"}, "User-Agent": {"tester"}},
 	})
-	c.say(`{"type":"connection_init","payload":{"instance":"mine","labels":{"zone":"us"}}}`)
+	c.say(`{"type":"connection_init","payload":{"instance":"mine","labels":` + labels + `}}`)
 	c.next("", "connection_ack")
 	c.watch("s", "acme/shop/prod")
 	c.event("s")
