@@ -58,7 +58,7 @@ func alike(n int, s speech, request [][]byte) gathering {
 // current.
 func gather(ctx context.Context, s server, g gathering) (*audience, error) {
 	a := &audience{conns: make(connections, g.n), speech: g.speech, judge: g.judge, failed: make(chan error, 1)}
-	err := atOnce(ctx, g.n, dialing, func(ctx context.Context, i int) error {
+	err := atOnce(ctx, g.n, func(ctx context.Context, i int) error {
 		var from net.Addr
 		if g.from != nil {
 			from = g.from(i)

@@ -21,9 +21,13 @@ func openFanout(t *testing.T, subscribers int) (*audience, sender, *process) {
 func openFanoutFor(t *testing.T, g gathering) (*audience, sender, *process) {
 	t.Helper()
 	o := options(t)
+	event := []byte("event: changes\ndata: " + mark(1))
+	if _, isRPC := g.speech.(grpc); isRPC {
+		event = appendBytes(nil, responseChanges, event)
+	}
 	var ready listening
 	floor, err := o.startFloor(t.Context(), floorFanout, fanoutSetup{
-		Head: g.speech.welcome(), Event: g.speech.frame([]byte("event: changes\ndata: " + mark(1))), Mark: mark(1),
+		Head: g.speech.welcome(), Event: g.speech.frame(event), Mark: mark(1),
 	}, &ready)
 	if err != nil {
 		t.Fatal(err)

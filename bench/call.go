@@ -25,7 +25,7 @@ func (s server) repeatCall(ctx context.Context, n int, one call) (*caller, error
 	block := s.callBlock(one.path, one.authorization)
 	c := &caller{connections: make(connections, n)}
 	operations := make([]func() error, n)
-	err := atOnce(ctx, n, dialing, func(ctx context.Context, i int) error {
+	err := atOnce(ctx, n, func(ctx context.Context, i int) error {
 		two, err := s.dial2(ctx, block)
 		if err != nil {
 			return err

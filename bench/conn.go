@@ -72,7 +72,7 @@ type connections []*conn
 
 func (s server) dialMany(ctx context.Context, n int) (connections, error) {
 	all := make(connections, n)
-	err := atOnce(ctx, n, dialing, func(ctx context.Context, i int) (err error) {
+	err := atOnce(ctx, n, func(ctx context.Context, i int) (err error) {
 		all[i], err = s.dial(ctx)
 		return err
 	})
@@ -100,13 +100,13 @@ func (all connections) bound(ctx context.Context, d time.Duration) (release func
 	return context.AfterFunc(ctx, all.close)
 }
 
-// atOnce calls each for 0 to n-1, at most so many at a time, until one fails.
-func atOnce(ctx context.Context, n, most int, each func(ctx context.Context, i int) error) error {
+// atOnce calls each for 0 to n-1, a number of them at a time, until one fails.
+func atOnce(ctx context.Context, n int, each func(ctx context.Context, i int) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	next := make(chan int)
 	var workers sync.WaitGroup
-	for range min(n, most) {
+	for range min(n, dialing) {
 		workers.Go(func() {
 			for i := range next {
 				if err := each(ctx, i); err != nil {

@@ -225,19 +225,19 @@ func (s server) block(path, authorization, etag string) []byte {
 // appendField adds a literal field that is not to be remembered, whose name is
 // in the static table.
 func appendField(b []byte, name int, value string) []byte {
-	b = appendInt(b, 0, 4, name)
-	b = appendInt(b, 0, 7, len(value))
+	b = appendInt(b, 4, name)
+	b = appendInt(b, 7, len(value))
 	return append(b, value...)
 }
 
 // appendInt adds an integer as HPACK does: in the low bits of a byte, and as
 // many further ones as it takes.
-func appendInt(b []byte, high byte, bits, n int) []byte {
+func appendInt(b []byte, bits, n int) []byte {
 	most := 1<<bits - 1
 	if n < most {
-		return append(b, high|byte(n))
+		return append(b, byte(n))
 	}
-	b = append(b, high|byte(most))
+	b = append(b, byte(most))
 	for n -= most; n >= 0x80; n >>= 7 {
 		b = append(b, byte(n)|0x80)
 	}
@@ -248,7 +248,7 @@ func appendInt(b []byte, high byte, bits, n int) []byte {
 // each of them.
 func (s server) repeat2(ctx context.Context, n int, block []byte, status int) (connections, round, error) {
 	conns, all := make(connections, n), make([]func() error, n)
-	err := atOnce(ctx, n, dialing, func(ctx context.Context, i int) error {
+	err := atOnce(ctx, n, func(ctx context.Context, i int) error {
 		c, err := s.dial2(ctx, block)
 		if err != nil {
 			return err

@@ -16,7 +16,7 @@ func TestRendersIntegersAsHPACKDoes(t *testing.T) {
 		{5, 10, []byte{10}}, {5, 1337, []byte{31, 154, 10}}, {8, 42, []byte{42}},
 		{7, 126, []byte{126}}, {7, 127, []byte{127, 0}}, {4, 23, []byte{15, 8}}, {7, 127 + 128, []byte{127, 0x80, 1}},
 	} {
-		if diff := cmp.Diff(test.want, appendInt(nil, 0, test.bits, test.n)); diff != "" {
+		if diff := cmp.Diff(test.want, appendInt(nil, test.bits, test.n)); diff != "" {
 			t.Errorf("%d in %d bits (-want +got):\n%s", test.n, test.bits, diff)
 		}
 	}

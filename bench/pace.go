@@ -55,8 +55,10 @@ type schedule struct {
 func (l *loop) runAt(ctx context.Context, operation func() error, s schedule) error {
 	l.latency = newLatencies()
 	for due := s.first; due.Before(s.end) && ctx.Err() == nil; due = due.Add(s.each) {
-		if wait := time.Until(due); wait > 0 && pause(ctx, wait) != nil {
-			return nil
+		if wait := time.Until(due); wait > 0 {
+			if err := pause(ctx, wait); err != nil {
+				return err
+			}
 		}
 		if err := operation(); err != nil {
 			return err

@@ -196,8 +196,8 @@ func (s server) callBlock(path, authorization string) []byte {
 	}
 	b = appendField(b, contentType, "application/grpc")
 	b = appendField(b, userAgent, agent)
-	b = appendInt(append(b, 0), 0, 7, len("te")) // a name that is not in the table
+	b = appendInt(append(b, 0), 7, len("te")) // a name that is not in the table
 	b = append(b, "te"...)
-	b = appendInt(b, 0, 7, len("trailers"))
+	b = appendInt(b, 7, len("trailers"))
 	return append(b, "trailers"...)
 }

@@ -37,12 +37,13 @@ func Command(e Env) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench",
 		Short: "Measure a server beside what is the least that it could cost",
-		Long: "Measure reads, publishes and fan-out, each in turns with its floor: a bare TLS handler that\n" +
-			"writes the same bytes, the engine's bare transaction, a bare TLS write to as many sockets;\n" +
-			"the switch of a launch; what it costs to resolve who gets which release; and etcd's own\n" +
-			"reads and writes.\n\n" +
+		Long: "Measure reads, publishes and fan-out over every protocol, each in turns with its floor: a bare\n" +
+			"TLS handler that writes the same bytes, the engine's bare transaction, a bare TLS write to as\n" +
+			"many sockets; the switch of a launch; what watchers cost whom they do not concern; what it\n" +
+			"costs to resolve who gets which release; and etcd's own reads and writes.\n\n" +
+			"These are measured only if --scenario names them: " + strings.Join(rare(), ", ") + ".\n\n" +
 			"Without --endpoint it starts a server for the purpose, whose settings are those of 'serve'\n" +
-			"with its data in --dir, flushed to disk as always. With --endpoint it measures that server,\n" +
+			"with every protocol on and its data in --dir, flushed to disk as always. With --endpoint it measures that server,\n" +
 			"as who you are logged in there: it makes a tenant bench-… and removes it in the end. That\n" +
 			"loads the server as much as it can bear.",
 		Args: cobra.NoArgs,
@@ -65,6 +66,11 @@ func Command(e Env) *cobra.Command {
 	f.StringVar(&o.GRPC, "grpc", "", "with --endpoint: `HOST:PORT` of the server's own port for gRPC; without it gRPC is asked for at the HTTP port")
 	cmd.AddCommand(e.floor(), e.server(), e.clients())
 	return cmd
+}
+
+// rare lists what is measured only if it is asked for.
+func rare() []string {
+	return slices.DeleteFunc(bench.Scenarios(), func(s string) bool { return slices.Contains(bench.UsualScenarios(), s) })
 }
 
 func (e Env) run(cmd *cobra.Command, o bench.Options) error {
