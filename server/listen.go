@@ -59,7 +59,9 @@ func openHTTP(ctx context.Context, key string, s HTTPSettings, secure bool, log 
 		ReadHeaderTimeout: s.HeaderTimeout,
 		IdleTimeout:       s.IdleTimeout,
 		MaxHeaderBytes:    int(s.MaxHeader),
-		HTTP2:             &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second},
+		// A client that is gone is noticed by pings, one that takes nothing in by the
+		// time that a write may be stuck.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 30 * time.Second, PingTimeout: 15 * time.Second, WriteByteTimeout: time.Minute},
 		// What clients do wrong on the wire is their affair.
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
 	}

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -269,7 +271,7 @@ func unready(h *health) http.Handler {
 	mux.Handle("/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header()["X-Request-Id"] = protocol.RequestID(r)
 		w.Header().Set("Content-Type", "application/problem+json")
-		w.Header().Set("Retry-After", "1")
+		w.Header().Set("Retry-After", strconv.Itoa(1+rand.IntN(3))) //nolint:gosec // not all at once; it guards nothing
 		w.WriteHeader(http.StatusServiceUnavailable)
 		// The client may be gone; there is nobody to tell.
 		_, _ = w.Write([]byte(`{"type":"https://setpoint.dev/problems/unavailable","title":"Unavailable","status":503,"detail":"the node is starting; try again in a moment","code":"unavailable"}` + "\n"))
