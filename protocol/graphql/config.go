@@ -26,13 +26,13 @@ func (q query) Draft(ctx context.Context, path config.Path) (*config.Draft, erro
 }
 
 // Content implements exec.DraftResolver.
-func (draft) Content(_ context.Context, d *config.Draft) (*string, error) {
-	return model.Text(d.Content), nil
+func (draft) Content(ctx context.Context, d *config.Draft) (*string, error) {
+	return model.TextOf(ctx, d.Content)
 }
 
 // ContentBase64 implements exec.DraftResolver.
-func (draft) ContentBase64(_ context.Context, d *config.Draft) ([]byte, error) {
-	return model.NotNil(d.Content), nil
+func (draft) ContentBase64(ctx context.Context, d *config.Draft) ([]byte, error) {
+	return model.BytesOf(ctx, d.Content)
 }
 
 // ValidateContent implements exec.QueryResolver.

@@ -3,6 +3,7 @@ package graphql
 import (
 	"context"
 	"errors"
+	"strings"
 
 	"github.com/maypok86/otter/v2"
 	"github.com/vektah/gqlparser/v2/ast"
@@ -76,10 +77,27 @@ func (a *api) read(text string) (*document, error) {
 	if len(parsed.Operations) == 0 {
 		return nil, config.Errorf(config.Invalid, "", "", "the query has no operation")
 	}
-	if found := validator.ValidateWithRules(a.schema.Schema(), parsed, rules.NewDefaultRules()); len(found) > 0 {
+	if found := validator.ValidateWithRules(a.schema.Schema(), parsed, a.rules()); len(found) > 0 {
 		return nil, refused(found)
 	}
 	return &document{text: text, parsed: parsed}, nil
+}
+
+// rules are those of the language. Where the schema is not told, what is wrong is not
+// told with names out of it.
+func (a *api) rules() *rules.Rules {
+	all := rules.NewDefaultRules()
+	if a.settings.Introspection {
+		return all
+	}
+	for _, quiet := range []validator.Rule{
+		rules.FieldsOnCorrectTypeRuleWithoutSuggestions, rules.ScalarLeafsRuleWithoutSuggestions, rules.KnownArgumentNamesRuleWithoutSuggestions,
+		rules.KnownTypeNamesRuleWithoutSuggestions, rules.ValuesOfCorrectTypeRuleWithoutSuggestions,
+	} {
+		all.RemoveRule(strings.TrimSuffix(quiet.Name, "WithoutSuggestions"))
+		all.AddRule(quiet.Name, quiet.RuleFunc)
+	}
+	return all
 }
 
 // refused is the error of a document or of variables that the library found to be

@@ -117,6 +117,9 @@ func (a *api) execute(ctx context.Context, o *operation) *gql.Response {
 	execution.ResolverMiddleware = func(ctx context.Context, next gql.Resolver) (any, error) { return next(ctx) }
 	execution.RootResolverMiddleware = a.measured
 	ctx = gql.WithOperationContext(ctx, execution)
+	if !o.isSubscription() { // what is rendered for subscribers is sent in pieces
+		ctx = model.WithBudget(ctx, int64(a.settings.MaxAnswer))
+	}
 	ctx = gql.WithResponseContext(ctx, a.present, a.recovered)
 	answer := a.schema.Exec(ctx)
 	if errs := gql.GetErrors(ctx); errs != nil {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"github.com/setpointhq/setpoint/center"
 )
 
 // aliases asks for a field many times.
@@ -71,6 +73,11 @@ func TestIntrospectionCanBeOff(t *testing.T) {
 	if got := off.post(off.app, `{__typename version{__typename}}`, nil); len(got.Errors) > 0 {
 		t.Errorf("want the names of types, got %s", got.body)
 	}
+	for _, query := range []string{`{versoin{version}}`, `{version}`, `{config(pth:"a"){path}}`, `query($p:Pth){version{version}}`} {
+		if got := off.post(off.app, query, nil); got.code() != "invalid" || strings.Contains(got.Errors[0].Message, "Did you mean") {
+			t.Errorf("%s: want no names out of the schema, got %s", query, got.body)
+		}
+	}
 	on := launch(t)
 	if got := on.post(on.nobody, `{__schema{types{name}}}`, nil); len(got.Errors) > 0 {
 		t.Errorf("want the schema, got %s", got.body)
@@ -95,4 +102,34 @@ func TestToolsGetTheSchema(t *testing.T) {
 	if got := n.post(n.app, query, nil); got.status != 200 || len(got.Errors) > 0 {
 		t.Errorf("want the schema, got %d %.300s", got.status, got.body)
 	}
+}
+
+// Aliases cannot make an answer of any size.
+func TestContentsOfAnAnswer(t *testing.T) {
+	n := launch(t, func(s *Settings) { s.MaxAnswer = 1024 })
+	n.publish(pathA, "a: "+strings.Repeat("x", 397))
+	for name, c := range map[string]struct {
+		token, query string
+		fits         bool
+	}{
+		"a reading":        {n.app, `{read(path:"` + pathA + `"){release{content contentBase64}}}`, true},
+		"a reading often":  {n.app, `{read(path:"` + pathA + `"){release{a:content b:content c:content}}}`, false},
+		"in several":       {n.app, `{a:read(path:"` + pathA + `"){release{content contentBase64}} b:readEnv(env:"acme/shop/prod"){releases{content}}}`, false},
+		"a release often":  {n.admins(), `{release(path:"` + pathA + `",version:1){a:content b:content c:contentBase64}}`, false},
+		"an archive":       {n.admins(), `{exportEnv(env:"acme/shop/prod")}`, true},
+		"several archives": {n.admins(), `{` + aliases(10, `exportEnv(env:"acme/shop/prod")`) + `}`, false},
+	} {
+		got := n.post(c.token, c.query, nil)
+		if fits := len(got.Errors) == 0; fits != c.fits || !fits && got.code() != "too_large" {
+			t.Errorf("%s: want it to fit: %t, got %.300s", name, c.fits, got.body)
+		}
+	}
+}
+
+// admins makes a token of the user admin.
+func (n *station) admins() string {
+	n.t.Helper()
+	_, secret, err := n.Center.CreateToken(n.admin(), center.NewToken{})
+	n.must(err)
+	return secret.Reveal()
 }

@@ -25,6 +25,7 @@ type Settings struct {
 	MaxBody plugin.Size `yaml:"max_body" doc:"largest request; 0 takes one and a half times limits.change_set_size, and 1MiB more: contents that are no text are a third longer as base64"`
 
 	// What a document may ask for.
+	MaxAnswer     plugin.Size `yaml:"max_answer" doc:"most bytes of contents in one answer, which is put together in memory"`
 	MaxDocument   plugin.Size `yaml:"max_document" doc:"largest document (query), without its variables"`
 	MaxTokens     int         `yaml:"max_tokens" doc:"most words and signs of a document"`
 	MaxDepth      int         `yaml:"max_depth" doc:"most levels of fields within each other"`
@@ -71,6 +72,7 @@ func (s *Settings) Defaults() {
 		Port:          protocol.DefaultPort(),
 		BodyTimeout:   time.Minute,
 		Timeout:       time.Minute,
+		MaxAnswer:     32 * plugin.MiB,
 		MaxDocument:   64 * plugin.KiB,
 		MaxTokens:     2_500,
 		MaxDepth:      20,
@@ -117,7 +119,8 @@ func (s *Settings) Validate() error {
 		key               string
 		value, least, all plugin.Size
 	}{
-		{"max_document", s.MaxDocument, plugin.KiB, plugin.MiB}, {"document_cache", s.Documents, plugin.MiB, plugin.GiB},
+		{"max_document", s.MaxDocument, plugin.KiB, plugin.MiB}, {"max_answer", s.MaxAnswer, plugin.KiB, plugin.GiB},
+		{"document_cache", s.Documents, plugin.MiB, plugin.GiB},
 	} {
 		want(size.value >= size.least && size.value <= size.all, size.key, "must be from %s to %s, is %s", size.least, size.all, size.value)
 	}

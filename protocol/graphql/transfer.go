@@ -11,23 +11,21 @@ import (
 
 // ExportEnv implements exec.QueryResolver.
 func (q query) ExportEnv(ctx context.Context, env config.Path, names []string, format center.ArchiveFormat) ([]byte, error) {
-	archive := bounded{room: q.maxBody}
-	if err := q.center.Export(ctx, center.Export{Env: env, Names: names, Format: format}, &archive); err != nil {
-		return nil, err
-	}
-	return archive.Bytes(), nil
+	archive := bounded{ctx: ctx}
+	err := q.center.Export(ctx, center.Export{Env: env, Names: names, Format: format}, &archive)
+	return archive.Bytes(), err
 }
 
-// bounded holds what is written to it, up to a size.
+// bounded holds what is written to it, as far as it may be in an answer.
 type bounded struct {
 	bytes.Buffer
-	room int64
+	ctx context.Context //nolint:containedctx // it is used within one call
 }
 
 // Write implements io.Writer.
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.room -= int64(len(p)); b.room < 0 {
-		return 0, config.Errorf(config.TooLarge, "env.export", "", "the archive is larger than an answer may be; export over REST or gRPC, or fewer configs at a time")
+	if err := model.Spend(b.ctx, len(p)); err != nil {
+		return 0, err
 	}
 	return b.Buffer.Write(p)
 }

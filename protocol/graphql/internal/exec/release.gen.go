@@ -1291,7 +1291,7 @@ func (ec *executionContext) _ReleaseContent_content(ctx context.Context, field g
 			return ec.fieldContext_ReleaseContent_content(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.Content(), nil
+			return obj.Content(ctx)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
@@ -1314,7 +1314,7 @@ func (ec *executionContext) _ReleaseContent_contentBase64(ctx context.Context, f
 			return ec.fieldContext_ReleaseContent_contentBase64(ctx, field)
 		},
 		func(ctx context.Context) (any, error) {
-			return obj.ContentBase64(), nil
+			return obj.ContentBase64(ctx)
 		},
 		nil,
 		func(ctx context.Context, selections ast.SelectionSet, v []byte) graphql.Marshaler {
@@ -2370,18 +2370,20 @@ func (ec *executionContext) _ReleaseContent(ctx context.Context, sel ast.Selecti
 		case "release":
 			out.Values[i] = ec._ReleaseContent_release(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
-				out.Invalids++
+				atomic.AddUint32(&out.Invalids, 1)
 			}
 		case "content":
-			out.Values[i] = ec._ReleaseContent_content(ctx, field, obj)
-			if out.Values[i] == graphql.RequiredNull {
-				out.Invalids++
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ReleaseContent_content(ctx, field, obj)
+				})
 		case "contentBase64":
-			out.Values[i] = ec._ReleaseContent_contentBase64(ctx, field, obj)
-			if out.Values[i] == graphql.Null {
-				out.Invalids++
-			}
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._ReleaseContent_contentBase64(ctx, field, obj)
+				})
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}

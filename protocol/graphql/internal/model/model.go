@@ -3,6 +3,7 @@
 package model
 
 import (
+	"context"
 	"time"
 	"unicode/utf8"
 
@@ -57,10 +58,14 @@ type ReleaseContent struct {
 }
 
 // Content returns the content if it is text.
-func (r *ReleaseContent) Content() *string { return Text(r.Bytes) }
+func (r *ReleaseContent) Content(ctx context.Context) (*string, error) {
+	return TextOf(ctx, r.Bytes)
+}
 
 // ContentBase64 returns the content.
-func (r *ReleaseContent) ContentBase64() []byte { return NotNil(r.Bytes) }
+func (r *ReleaseContent) ContentBase64(ctx context.Context) ([]byte, error) {
+	return BytesOf(ctx, r.Bytes)
+}
 
 // CreatedToken is a new token or session.
 type CreatedToken struct {

@@ -52,11 +52,17 @@ func (r *ServedRelease) Content(ctx context.Context) (*string, error) {
 	if b == nil || err != nil {
 		return nil, err
 	}
-	return Text(b), nil
+	return TextOf(ctx, b)
 }
 
 // ContentBase64 returns the content if it is wanted.
-func (r *ServedRelease) ContentBase64(ctx context.Context) ([]byte, error) { return r.bytes(ctx) }
+func (r *ServedRelease) ContentBase64(ctx context.Context) ([]byte, error) {
+	b, err := r.bytes(ctx)
+	if b == nil || err != nil {
+		return nil, err
+	}
+	return BytesOf(ctx, b)
+}
 
 // bytes returns the content; nil where none is wanted.
 func (r *ServedRelease) bytes(ctx context.Context) ([]byte, error) {
