@@ -73,7 +73,7 @@ func TestIntrospectionCanBeOff(t *testing.T) {
 	if got := off.post(off.app, `{__typename version{__typename}}`, nil); len(got.Errors) > 0 {
 		t.Errorf("want the names of types, got %s", got.body)
 	}
-	for _, query := range []string{`{versoin{version}}`, `{version}`, `{config(pth:"a"){path}}`, `query($p:Pth){version{version}}`} {
+	for _, query := range []string{`{varsion{version}}`, `{version}`, `{config(pth:"a"){path}}`, `query($p:Pth){version{version}}`} {
 		if got := off.post(off.app, query, nil); got.code() != "invalid" || strings.Contains(got.Errors[0].Message, "Did you mean") {
 			t.Errorf("%s: want no names out of the schema, got %s", query, got.body)
 		}
