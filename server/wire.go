@@ -213,6 +213,7 @@ func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *for
 		},
 		TLS: n.http.tls, Secure: n.secure, Listen: n.listen, Ready: n.health.isReady,
 	}
+	n.onClose("protocols", n.closeProtocols) // those too that were open when one could not be opened
 	for _, chosen := range n.settings.Protocols.Chosen() {
 		host.Log = n.log.With("part", chosen.Name)
 		host.Fail = func(err error) { n.fail("protocol "+chosen.Name, err) }
@@ -231,7 +232,6 @@ func (n *node) openProtocols(ctx context.Context, chain auth.Chain, formats *for
 		}
 		n.protocols = append(n.protocols, p)
 	}
-	n.onClose("protocols", n.closeProtocols)
 	n.served = &mux
 	return nil
 }
