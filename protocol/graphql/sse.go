@@ -2,19 +2,16 @@ package graphql
 
 import (
 	"context"
-	"io"
 	"net/http"
-	"strconv"
+	"runtime"
 	"strings"
 	"sync"
 	"time"
 
-	gql "github.com/99designs/gqlgen/graphql"
-
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
-	"github.com/setpointhq/setpoint/protocol/internal/caller"
+	"github.com/setpointhq/setpoint/protocol/internal/crew"
 )
 
 // eventType is the media type of Server-Sent Events.
@@ -39,35 +36,67 @@ type eventStreams struct {
 	most     int
 	observer protocol.Observer
 	draining <-chan struct{}
-	stop     chan struct{} // closed by close
+	ending   chan struct{} // closed once all are to end
+	begin    sync.Once
 
-	gate    sync.Mutex // over open, and the order of entering and closing
+	gate    sync.Mutex // over open, and the order of entering and ending
 	open    int
-	closed  bool
 	running sync.WaitGroup
+
+	// What those over HTTP/1.1 have in the place of goroutines and timers.
+	crew    *crew.Crew
+	wheel   *crew.Wheel[*parked]
+	buffers sync.Pool // of *[eventBuffer]byte
+	life    context.Context
+	end     context.CancelFunc
+	relay   sync.WaitGroup
 }
 
-func newEventStreams(most int, host protocol.Host) *eventStreams {
-	return &eventStreams{most: most, observer: host.Observer, draining: host.Draining, stop: make(chan struct{})}
-}
-
-// close ends all of them and waits for them, at most until ctx ends.
-func (e *eventStreams) close(ctx context.Context) error {
-	e.gate.Lock()
-	if !e.closed {
-		e.closed = true
-		close(e.stop)
+func newEventStreams(s *Settings, host protocol.Host) *eventStreams {
+	const patience = 5 * time.Millisecond
+	e := &eventStreams{
+		most: s.MaxConnections, observer: host.Observer, draining: host.Draining, ending: make(chan struct{}),
+		// More hands than processors, since a hand also waits for what is not in memory.
+		crew: crew.New(4*runtime.GOMAXPROCS(0), patience), wheel: crew.NewWheel[*parked](s.PingInterval),
 	}
-	e.gate.Unlock()
+	e.life, e.end = context.WithCancel(context.Background())
+	e.relay.Go(func() { e.wheel.Run(e.life, (*parked).visit) })
+	e.relay.Go(func() {
+		select {
+		case <-e.draining:
+			e.finish()
+		case <-e.ending:
+		}
+	})
+	return e
+}
+
+// finish has all of them say good-bye.
+func (e *eventStreams) finish() {
+	e.begin.Do(func() {
+		e.gate.Lock() // who enters is either counted by now or refused
+		close(e.ending)
+		e.gate.Unlock()
+		e.wheel.All(func(p *parked) { p.kick(tellBye) })
+	})
+}
+
+// close ends all of them and waits for them. Those that are open when ctx ends are cut.
+func (e *eventStreams) close(ctx context.Context) error {
+	e.finish()
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		e.running.Wait()
+		e.crew.Wait()
+		e.end()
+		e.relay.Wait()
 	}()
 	select {
 	case <-done:
 		return nil
 	case <-ctx.Done():
+		e.wheel.All(func(p *parked) { p.line.Abort() })
 		return ctx.Err()
 	}
 }
@@ -91,9 +120,9 @@ func (e *eventStreams) enter() error {
 
 func (e *eventStreams) isEnding() bool {
 	select {
-	case <-e.draining:
+	case <-e.ending:
 		return true
-	case <-e.stop:
+	case <-e.draining:
 		return true
 	default:
 		return false
@@ -113,7 +142,7 @@ func (e *eventStreams) leave() {
 func (t *transport) serveEvents(w http.ResponseWriter, r *http.Request) {
 	started := time.Now()
 	ctx, o, err := t.api.ask(r.Context(), w, r)
-	e := &eventStream{transport: t, w: w, r: r.WithContext(ctx), control: http.NewResponseController(w), wake: make(chan struct{}, 1)}
+	r = r.WithContext(ctx)
 	switch {
 	case err != nil:
 		t.api.observe("-", err, started)
@@ -121,17 +150,9 @@ func (t *transport) serveEvents(w http.ResponseWriter, r *http.Request) {
 			t.api.fail(w, r, err)
 			return
 		}
-		e.refuse(err)
+		t.refuseByEvent(w, r, err)
 	case o.isSubscription():
-		err = e.subscribe(o)
-		t.api.observe("Subscription.watch", err, started)
-		if err != nil {
-			e.refuse(err)
-			return
-		}
-		defer t.events.leave()
-		defer e.stream.watch.Close()
-		e.run()
+		t.stream(w, r, o, started)
 	default:
 		ctx, cancel := context.WithTimeout(ctx, t.api.settings.Timeout)
 		defer cancel()
@@ -140,239 +161,60 @@ func (t *transport) serveEvents(w http.ResponseWriter, r *http.Request) {
 			t.api.write(w, r, http.StatusOK, answer)
 			return
 		}
+		e := t.newHeld(w, r)
 		e.begin()
 		e.last(answer)
 	}
 }
 
-// eventStream is one request that is answered by events. Its goroutine is the
-// handler's own: a slow client holds up nobody else, and what it has not taken in yet
-// is conflated by the watch.
-type eventStream struct {
-	transport *transport
-	stream    stream
-	w         http.ResponseWriter
-	r         *http.Request
-	control   *http.ResponseController
-	wake      chan struct{} // has room for one: to be woken twice is to be woken
-	sent      time.Time     // when something was last written
-	extended  time.Time     // when the deadline of writes was last moved
-	err       error         // of the first write that failed
-	bytes     int
+// stream answers a subscription: with a connection that is taken over, if that can
+// be, else by the handler's own goroutine.
+func (t *transport) stream(w http.ResponseWriter, r *http.Request, o *operation, started time.Time) {
+	err := t.events.enter()
+	if err == nil && isParkable(w, r) {
+		err = t.park(w, r, o)
+		t.api.observe("Subscription.watch", err, started)
+		if err != nil {
+			t.events.leave()
+			t.refuseByEvent(w, r, err)
+		}
+		return
+	}
+	var e *held
+	if err == nil {
+		defer t.events.leave()
+		e = t.newHeld(w, r)
+		e.stream, err = t.openStream(r.Context(), o, lastEvent(r), e.notify)
+	}
+	t.api.observe("Subscription.watch", err, started)
+	if err != nil {
+		t.refuseByEvent(w, r, err)
+		return
+	}
+	defer e.watch.Close()
+	e.run()
 }
 
-// refuse answers what cannot be done: what is wrong with the operation by an event,
-// as the protocol wants it, and all else as any other request.
-func (e *eventStream) refuse(err error) {
+// lastEvent is where a client is that reconnects by itself: it repeats its request,
+// and tells the last event that it had.
+func lastEvent(r *http.Request) config.Token {
+	return config.Token(strings.Clone(r.Header.Get("Last-Event-ID")))
+}
+
+// refuseByEvent answers what cannot be done: what is wrong with the operation by an
+// event, as the protocol wants it, and all else as any other request.
+func (t *transport) refuseByEvent(w http.ResponseWriter, r *http.Request, err error) {
 	switch config.KindOf(err) {
 	case config.Unavailable, config.Throttled, config.Timeout, config.Canceled, config.Unauthenticated:
-		e.transport.api.fail(e.w, e.r, err)
+		t.api.fail(w, r, err)
 		return
 	}
-	if status := statusOf(e.r, err); auth.FromContext(e.r.Context()).Anonymous() || status == http.StatusMethodNotAllowed || status == http.StatusUnsupportedMediaType {
-		e.transport.api.fail(e.w, e.r, err)
+	status := statusOf(r, err)
+	if auth.FromContext(r.Context()).Anonymous() || status == http.StatusMethodNotAllowed || status == http.StatusUnsupportedMediaType {
+		t.api.fail(w, r, err)
 		return
 	}
+	e := t.newHeld(w, r)
 	e.begin()
-	e.last(e.transport.api.refuse(e.r.Context(), err))
+	e.last(t.api.refuse(r.Context(), err))
 }
-
-// begin says what kind of answer it is, and how long to wait before reconnecting: a
-// different time each, so that after a restart not all come at once.
-func (e *eventStream) begin() {
-	h := e.w.Header()
-	h.Set("Content-Type", eventType)
-	h.Set("X-Accel-Buffering", "no") // proxies would hold events back
-	// The deadlines that the server sets are for requests that end.
-	_ = e.control.SetReadDeadline(time.Time{})
-	e.w.WriteHeader(http.StatusOK)
-	e.Text("retry: ", strconv.FormatInt(e.transport.hub.Retry().Milliseconds(), 10), "\n\n")
-}
-
-// last sends an answer behind which there are no more.
-func (e *eventStream) last(answer *gql.Response) {
-	e.Text("event: next\ndata: ")
-	e.Append(encode(answer))
-	// Browsers pass an event on only if it has data.
-	e.Text("\n\nevent: complete\ndata: \n\n")
-	e.flush()
-}
-
-// subscribe takes a place and begins the subscription. A client that reconnects by
-// itself repeats its request, and tells the last event that it had.
-func (e *eventStream) subscribe(o *operation) error {
-	if err := e.transport.events.enter(); err != nil {
-		return err
-	}
-	var err error
-	e.stream, err = e.transport.openStream(e.r.Context(), o, config.Token(e.r.Header.Get("Last-Event-ID")), e.notify)
-	if err != nil {
-		e.transport.events.leave()
-	}
-	return err
-}
-
-// notify is called from the view's loop.
-func (e *eventStream) notify() {
-	select {
-	case e.wake <- struct{}{}:
-	default:
-	}
-}
-
-// run sends what is new until the client goes away, the server shuts down, or the
-// right to watch is withdrawn.
-func (e *eventStream) run() {
-	interval := e.transport.api.settings.PingInterval
-	heartbeat := time.NewTimer(interval)
-	defer heartbeat.Stop()
-	e.begin()
-	for e.flush() && e.pass() {
-		select {
-		case <-e.wake:
-		case <-heartbeat.C:
-			if !e.isProven() {
-				return
-			}
-			quiet := time.Since(e.sent) // whatever was sent since is as good as a beat
-			if quiet >= interval {
-				e.Text(": heartbeat\n\n")
-				quiet = 0
-			}
-			heartbeat.Reset(interval - quiet)
-		case <-e.r.Context().Done():
-			return
-		case <-e.transport.events.draining:
-			e.bye()
-			return
-		case <-e.transport.events.stop:
-			e.bye()
-			return
-		}
-	}
-}
-
-// bye ends the stream without completing it, from which clients learn that they
-// should come back.
-func (e *eventStream) bye() {
-	e.Text(": ", e.transport.goodbye(), "\n\n")
-	e.flush()
-}
-
-// pass sends everything that is new. It is false if the stream is at its end.
-func (e *eventStream) pass() bool {
-	for {
-		started := time.Now()
-		h, more, err := e.transport.next(&e.stream)
-		if err == nil && !more {
-			return true
-		}
-		e.bytes = 0
-		if err == nil {
-			err = e.send(&h)
-		}
-		if err != nil {
-			if e.bytes > 0 {
-				// The event has no end yet, so clients drop what they have of it, come back,
-				// and go on from the one before.
-				e.transport.api.log.ErrorContext(e.r.Context(), "watch cut short", "error", err)
-				return false
-			}
-			e.last(e.transport.api.refuse(e.r.Context(), err))
-			return false
-		}
-		e.transport.api.observer.ObserveDelivery(Name, e.bytes, time.Since(started))
-		if h.stale == nil || !e.flush() {
-			return e.flush()
-		}
-	}
-}
-
-// send writes one event.
-func (e *eventStream) send(h *happening) error {
-	r, s := e.transport.renderer, &e.stream
-	if s.plan.isLarge(h) {
-		e.open(h)
-		if err := r.write(s.plan, h, s.watch.Content, e); err != nil {
-			return err
-		}
-	} else {
-		answer, err := r.answer(s.plan, h, s.watch.Content)
-		if err != nil {
-			return err
-		}
-		e.open(h)
-		b := answer.Bytes()
-		e.Append(b[:len(b)-1]) // without what ends a message over WebSocket
-	}
-	e.Text("\n\n")
-	return nil
-}
-
-func (e *eventStream) open(h *happening) {
-	e.Text("event: next\nid: ", string(h.Revision), "\ndata: ")
-}
-
-// isProven looks whether the token that the stream was opened with is still good, and
-// tells the client if it is not. Rights, and a password that it was opened with, are
-// looked at by the watch: with every delivery, and after each heartbeat.
-func (e *eventStream) isProven() bool {
-	ctx := e.r.Context()
-	if auth.FromContext(ctx).TokenID == "" {
-		return true
-	}
-	given, err := caller.Credentials(e.r.Header, auth.RequestFrom(ctx).Address)
-	if err == nil {
-		_, err = e.transport.api.auth.Authenticate(ctx, given)
-	}
-	if isRefusal(err) {
-		e.last(e.transport.api.refuse(ctx, err))
-		return false
-	}
-	return true
-}
-
-// Text implements output.
-func (e *eventStream) Text(parts ...string) {
-	for _, s := range parts {
-		if e.err == nil {
-			e.extend()
-			_, e.err = io.WriteString(e.w, s)
-			e.bytes += len(s)
-		}
-	}
-}
-
-// Append implements output.
-func (e *eventStream) Append(b []byte) {
-	if e.err == nil {
-		e.extend()
-		_, e.err = e.w.Write(b) //nolint:gosec // it is JSON, in a stream of events
-		e.bytes += len(b)
-	}
-}
-
-// Failed implements output.
-func (e *eventStream) Failed() bool { return e.err != nil }
-
-// flush pushes out what was written; false if the client is gone.
-func (e *eventStream) flush() bool {
-	if e.err == nil {
-		e.extend()
-		e.err = e.control.Flush()
-	}
-	return e.err == nil
-}
-
-// extend moves the deadline of writes, which only sheds the dead and so need not be
-// exact.
-func (e *eventStream) extend() {
-	now := time.Now()
-	e.sent = now
-	if timeout := e.transport.api.settings.WriteTimeout; now.Sub(e.extended) >= timeout/4 {
-		e.extended = now
-		_ = e.control.SetWriteDeadline(now.Add(timeout)) // not every connection has deadlines
-	}
-}
-
-var _ output = (*eventStream)(nil)

@@ -2,8 +2,10 @@ package graphql
 
 import (
 	"bufio"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -220,65 +222,106 @@ func TestEventsRefused(t *testing.T) {
 	}
 }
 
+// carried runs a test over each of what carries events.
+func carried(t *testing.T, test func(t *testing.T, http2 bool)) {
+	t.Run("HTTP1", func(t *testing.T) { test(t, false) })
+	t.Run("HTTP2", func(t *testing.T) { test(t, true) })
+}
+
 func TestEventsEnd(t *testing.T) {
 	for name, c := range map[string]struct {
 		by   func(*station)
 		code string
 	}{
-		"by a withdrawn right":   {func(n *station) { n.withdraw(); n.publish(pathB, "b: 1\n") }, "denied"},
-		"by a revoked token":     {func(n *station) { n.revoke("app") }, "unauthenticated"},
-		"by the server, shortly": {func(n *station) { n.stop() }, ""},
+		"by a withdrawn right": {func(n *station) { n.withdraw(); n.publish(pathB, "b: 1\n") }, "denied"},
+		"by a revoked token":   {func(n *station) { n.revoke("app") }, "unauthenticated"},
+		"by the server":        {func(n *station) { n.stop() }, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			n := launch(t, func(s *Settings) { s.PingInterval = 20 * time.Millisecond })
-			e := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly})
-			e.watched()
-			c.by(n)
-			if c.code != "" {
-				e.failed(c.code)
-				return
-			}
-			// It is not completed: clients come back.
-			if got, err := e.next(); !errors.Is(err, io.EOF) {
-				t.Errorf("want the end, got %+v %v", got, err)
-			}
-			if last := e.comments[len(e.comments)-1]; !strings.HasPrefix(last, "the server is shutting down; retry_after_ms=1") {
-				t.Errorf("got %q", last)
-			}
-			if got := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly}).answer.StatusCode; got != http.StatusServiceUnavailable {
-				t.Errorf("want 503, got %d", got)
-			}
+			carried(t, func(t *testing.T, http2 bool) { eventsEnd(t, http2, c.by, c.code) })
 		})
 	}
 }
 
-func TestHeartbeatsOfEvents(t *testing.T) {
-	n := launch(t, func(s *Settings) { s.PingInterval = 10 * time.Millisecond })
-	c := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly})
-	c.watched()
-	for len(c.comments) < 3 {
-		line, err := c.in.ReadString('\n')
-		n.must(err)
-		if strings.HasPrefix(line, ":") {
-			c.comments = append(c.comments, line)
-		}
+func eventsEnd(t *testing.T, http2 bool, by func(*station), code string) {
+	n := launch(t, func(s *Settings) { s.PingInterval = 20 * time.Millisecond })
+	e := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly, http2: http2})
+	e.watched()
+	by(n)
+	if code != "" {
+		e.failed(code)
+		n.until("nobody left", func() bool { return n.streaming() == 0 })
+		return
 	}
-	c.then(n, "a: 1\n", 1)
+	// It is not completed: clients come back.
+	if got, err := e.next(); !errors.Is(err, io.EOF) {
+		t.Errorf("want the end, got %+v %v", got, err)
+	}
+	if last := e.comments[len(e.comments)-1]; !strings.HasPrefix(last, "the server is shutting down; retry_after_ms=1") {
+		t.Errorf("got %q", last)
+	}
+	if got := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly}).answer.StatusCode; got != http.StatusServiceUnavailable {
+		t.Errorf("want 503, got %d", got)
+	}
+}
+
+func TestHeartbeatsOfEvents(t *testing.T) {
+	carried(t, func(t *testing.T, http2 bool) {
+		n := launch(t, func(s *Settings) { s.PingInterval = 20 * time.Millisecond })
+		c := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly, http2: http2})
+		c.watched()
+		for len(c.comments) < 3 {
+			line, err := c.in.ReadString('\n')
+			n.must(err)
+			if strings.HasPrefix(line, ":") {
+				c.comments = append(c.comments, line)
+			}
+		}
+		c.then(n, "a: 1\n", 1)
+	})
+}
+
+// Who says anything on a stream over HTTP/1.1 is let go, as is who leaves.
+func TestWhoSpeaksOnAStreamOfEvents(t *testing.T) {
+	n := launch(t)
+	for _, says := range []string{"GET / HTTP/1.1\r\n\r\n", ""} {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(n.URL, "https://"), n.TLS)
+		n.must(err)
+		defer conn.Close()
+		fmt.Fprintf(conn, "GET %s?query=%s HTTP/1.1\r\nHost: x\r\nAccept: %s\r\nAuthorization: Bearer %s\r\n\r\n", path, url.QueryEscape(prodOnly), eventType, n.app)
+		in := bufio.NewReader(conn)
+		answer, err := http.ReadResponse(in, nil)
+		n.must(err)
+		if answer.StatusCode != http.StatusOK || !answer.Close {
+			t.Fatalf("want a stream that ends with its connection, got %s %v", answer.Status, answer.Header)
+		}
+		c := &eventClient{t: t, eventReader: eventReader{in: bufio.NewReader(answer.Body)}}
+		c.watched()
+		if says == "" {
+			conn.Close()
+		} else {
+			_, err := io.WriteString(conn, says)
+			n.must(err)
+		}
+		n.until("it is let go", func() bool { return n.streaming() == 0 && n.Center.Self(t.Context()).Watchers == 0 })
+	}
 }
 
 // A client that takes nothing in is shed, and holds up nobody else.
 func TestEventsThatNobodyReads(t *testing.T) {
-	n := launch(t, func(s *Settings) { s.WriteTimeout = 500 * time.Millisecond })
-	n.must(n.bind("app", "test"))
-	n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly})
-	c := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: strings.ReplaceAll(prodOnly, "prod", "test")})
-	c.watched()
-	for i := range 8 {
-		n.publish("acme/shop/prod/large"+strconv.Itoa(i)+".yaml", "# "+strings.Repeat("x", 900_000)+"\n")
-	}
-	n.publish("acme/shop/test/t.yaml", "t: 1\n")
-	c.watched("acme/shop/test/t.yaml@1=t: 1\n")
-	n.until("the other shed", func() bool { return n.streaming() == 1 })
+	carried(t, func(t *testing.T, http2 bool) {
+		n := launch(t, func(s *Settings) { s.WriteTimeout = 500 * time.Millisecond })
+		n.must(n.bind("app", "test"))
+		n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly, http2: http2})
+		c := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: strings.ReplaceAll(prodOnly, "prod", "test"), http2: http2})
+		c.watched()
+		for i := range 8 {
+			n.publish("acme/shop/prod/large"+strconv.Itoa(i)+".yaml", "# "+strings.Repeat("x", 900_000)+"\n")
+		}
+		n.publish("acme/shop/test/t.yaml", "t: 1\n")
+		c.watched("acme/shop/test/t.yaml@1=t: 1\n")
+		n.until("the other shed", func() bool { return n.streaming() == 1 })
+	})
 }
 
 // bind gives a user the right to read an env of acme/shop.

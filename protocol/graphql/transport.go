@@ -32,7 +32,7 @@ type transport struct {
 
 func newTransport(a *api, host protocol.Host) (*transport, error) {
 	s := &a.settings
-	t := &transport{api: a, events: newEventStreams(s.MaxConnections, host)}
+	t := &transport{api: a, events: newEventStreams(s, host)}
 	t.hub = socket.NewHub(socket.Settings{
 		Protocol: Name, Subprotocols: []string{subprotocol}, Origins: s.Origins,
 		MaxConnections: s.MaxConnections, MaxMessage: int(s.MaxMessage),

@@ -1,0 +1,97 @@
+package graphql
+
+import (
+	"net/http"
+	"time"
+)
+
+// held is a stream that the goroutine of its handler carries: over HTTP/2, where many
+// requests share a connection, that is the only one that can. A slow client holds up
+// nobody else.
+type held struct {
+	eventStream
+	w        http.ResponseWriter
+	r        *http.Request
+	control  *http.ResponseController
+	wake     chan struct{} // has room for one: to be woken twice is to be woken
+	sent     time.Time     // when something was last written
+	extended time.Time     // when the deadline of writes was last moved
+}
+
+func (t *transport) newHeld(w http.ResponseWriter, r *http.Request) *held {
+	e := &held{w: w, r: r, control: http.NewResponseController(w), wake: make(chan struct{}, 1)}
+	e.transport, e.ctx, e.carrier = t, r.Context(), e
+	return e
+}
+
+// begin says what kind of answer it is.
+func (e *held) begin() {
+	eventHeaders(e.w.Header())
+	// The deadlines that the server sets are for requests that end.
+	_ = e.control.SetReadDeadline(time.Time{})
+	e.w.WriteHeader(http.StatusOK)
+	e.hello()
+}
+
+// notify is called from the view's loop.
+func (e *held) notify() {
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run sends what is new until the client goes away, the server shuts down, or the
+// right to watch is withdrawn.
+func (e *held) run() {
+	interval := e.transport.api.settings.PingInterval
+	heartbeat := time.NewTimer(interval)
+	defer heartbeat.Stop()
+	e.begin()
+	e.err = e.identify(e.r)
+	for e.flush() && e.pass() {
+		select {
+		case <-e.wake:
+		case <-heartbeat.C:
+			if !e.isProven() {
+				return
+			}
+			quiet := time.Since(e.sent) // whatever was sent since is as good as a beat
+			if quiet >= interval {
+				e.beat()
+				quiet = 0
+			}
+			heartbeat.Reset(interval - quiet)
+		case <-e.r.Context().Done():
+			return
+		case <-e.transport.events.ending:
+			e.bye()
+			return
+		}
+	}
+}
+
+// Write implements carrier.
+func (e *held) Write(b []byte) (int, error) {
+	e.extend()
+	return e.w.Write(b)
+}
+
+// Flush implements carrier.
+func (e *held) Flush() error {
+	e.extend()
+	return e.control.Flush()
+}
+
+// extend moves the deadline of writes, which only sheds the dead and so need not be
+// exact.
+func (e *held) extend() {
+	now := time.Now()
+	e.sent = now
+	if timeout := e.transport.api.settings.WriteTimeout; now.Sub(e.extended) >= timeout/4 {
+		e.extended = now
+		_ = e.control.SetWriteDeadline(now.Add(timeout)) // not every connection has deadlines
+	}
+}
+
+var _ carrier = (*held)(nil)
