@@ -21,7 +21,7 @@ func needFiles(n int) error {
 		}
 	}
 	if uint64(n) > uint64(limit.Cur) {
-		return fmt.Errorf("about %d files must be open at a time, the limit is %d; raise it (ulimit -Hn), or take fewer --subscribers or --connections", n, limit.Cur)
+		return fmt.Errorf("about %d files must be open at a time in one process, and the hard limit is %d: raise that (ulimit -Hn, or what started this shell: LimitNOFILE of systemd, --ulimit nofile of Docker), or take fewer --subscribers or --connections", n, limit.Cur)
 	}
 	return nil
 }
