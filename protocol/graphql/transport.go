@@ -40,7 +40,7 @@ func newTransport(a *api, host protocol.Host) (*transport, error) {
 	}, host)
 	var err error
 	if t.renderer, err = newRenderer(t.hub.Life(), a); err != nil {
-		return nil, errors.Join(err, t.hub.Close(context.Background()))
+		return nil, errors.Join(err, t.close(context.Background()))
 	}
 	return t, nil
 }

@@ -14,8 +14,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-
-	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 // The clients of a benchmark are a process of their own, which is this program
@@ -24,6 +22,13 @@ const (
 	crowdURL   = "GRAPHQL_TEST_CROWD_URL"
 	crowdToken = "GRAPHQL_TEST_CROWD_TOKEN"
 	crowdSize  = "GRAPHQL_TEST_CROWD_SIZE"
+	crowdKind  = "GRAPHQL_TEST_CROWD_KIND"
+)
+
+// The kinds of crowd.
+const (
+	bySocket = "graphql-transport-ws"
+	byEvents = "events"
 )
 
 // TestCrowd is no test but those clients: they subscribe, say so, and read until
@@ -38,15 +43,17 @@ func TestCrowd(t *testing.T) {
 	}
 	told := make(chan error, size)
 	for i := range size {
-		conn, in := joinCrowd(t, i)
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(os.Getenv(crowdURL), "https://"), &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
 		defer conn.Close()
+		join := map[string]func(*testing.T, *tls.Conn, int) func() error{bySocket: joinCrowd, byEvents: streamToCrowd}[os.Getenv(crowdKind)]
+		next := join(t, conn, i)
 		go func() {
-			c := &listener{t: t, conn: conn, in: in}
 			for {
-				m, _, err := c.read()
-				if m.Type == typeNext || err != nil {
-					told <- err
-				}
+				err := next()
+				told <- err
 				if err != nil {
 					return
 				}
@@ -67,12 +74,12 @@ func TestCrowd(t *testing.T) {
 	}
 }
 
-// joinCrowd connects, and subscribes with an id of its own, as clients do.
-func joinCrowd(t *testing.T, i int) (*tls.Conn, *bufio.Reader) {
-	conn, err := tls.Dial("tcp", strings.TrimPrefix(os.Getenv(crowdURL), "https://"), &tls.Config{InsecureSkipVerify: true})
-	if err != nil {
-		t.Fatal(err)
-	}
+// crowdQuery is what the crowd watches.
+const crowdQuery = `subscription($p:[Pattern!]!){watch(paths:$p){revision reset changes{path deleted release{version content}}}}`
+
+// joinCrowd subscribes with an id of its own, as clients do, and returns what reads
+// the next event.
+func joinCrowd(t *testing.T, conn *tls.Conn, i int) func() error {
 	fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: %s\r\nSec-WebSocket-Key: %s\r\n\r\n",
 		path, subprotocol, base64.StdEncoding.EncodeToString([]byte("0123456789abcdef")))
 	in := bufio.NewReaderSize(conn, 512)
@@ -82,10 +89,28 @@ func joinCrowd(t *testing.T, i int) (*tls.Conn, *bufio.Reader) {
 	}
 	c := &listener{t: t, conn: conn, in: in}
 	c.say(fmt.Sprintf(`{"type":"connection_init","payload":{"token":%q,"instance":"i%d"}}`, os.Getenv(crowdToken), i))
-	c.must(c.frame(socket.Final|socket.OpText, fmt.Appendf(nil,
-		`{"id":"7f4bd65e-0000-4000-8000-%012d","type":"subscribe","payload":{"query":"subscription($p:[Pattern!]!){watch(paths:$p){revision reset changes{path deleted release{version content}}}}","variables":{"p":["acme/shop/prod"]}}}`, i)))
+	c.subscribe(fmt.Sprintf("7f4bd65e-0000-4000-8000-%012d", i), crowdQuery, map[string]any{"p": []string{"acme/shop/prod"}})
 	c.next("", typeAck)
-	return conn, in
+	return func() error {
+		_, _, err := c.read()
+		return err
+	}
+}
+
+// streamToCrowd asks for a stream of events, and returns what reads the next.
+func streamToCrowd(t *testing.T, conn *tls.Conn, i int) func() error {
+	body := string(encode(map[string]any{"query": crowdQuery, "variables": map[string]any{"p": []string{"acme/shop/prod"}}}))
+	fmt.Fprintf(conn, "POST %s?instance=i%d HTTP/1.1\r\nHost: x\r\nAccept: %s\r\nContent-Type: %s\r\nContent-Length: %d\r\nAuthorization: Bearer %s\r\n\r\n%s",
+		path, i, eventType, jsonType, len(body), os.Getenv(crowdToken), body)
+	answer, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), nil)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		t.Fatal(answer, err)
+	}
+	events := eventReader{in: bufio.NewReaderSize(answer.Body, 512)}
+	return func() error {
+		_, err := events.next()
+		return err
+	}
 }
 
 // crowd is the other end of TestCrowd.
@@ -96,9 +121,9 @@ type crowd struct {
 	cmd *exec.Cmd
 }
 
-func (n *station) crowd(b *testing.B, size int) *crowd {
+func (n *station) crowd(b *testing.B, kind string, size int) *crowd {
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCrowd$")
-	cmd.Env = append(os.Environ(), crowdURL+"="+n.URL, crowdToken+"="+n.app, crowdSize+"="+strconv.Itoa(size))
+	cmd.Env = append(os.Environ(), crowdURL+"="+n.URL, crowdToken+"="+n.app, crowdSize+"="+strconv.Itoa(size), crowdKind+"="+kind)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	n.must(err)
@@ -130,30 +155,33 @@ func (c *crowd) leave() {
 	}
 }
 
-// BenchmarkIdleConnection measures what an idle connection over TLS costs that has
-// one subscription and a name. GRAPHQL_TEST_PROFILE names a file for the heap's
-// profile.
-func BenchmarkIdleConnection(b *testing.B) {
+// BenchmarkIdle measures what an idle connection over TLS costs that has one
+// subscription and a name. GRAPHQL_TEST_PROFILE names a file for the heap's profile.
+func BenchmarkIdle(b *testing.B) {
 	const size = 2000
-	for b.Loop() {
-		n := launch(b, func(s *Settings) { s.MaxConnections = 2 * size })
-		n.publish(pathA, "a: 1\n")
-		warm := n.crowd(b, 10)
-		heap, stack := memoryInUse()
-		c := n.crowd(b, size)
-		heapThen, stackThen := memoryInUse()
-		if name := os.Getenv("GRAPHQL_TEST_PROFILE"); name != "" {
-			f, err := os.Create(name)
-			n.must(err)
-			n.must(pprof.WriteHeapProfile(f))
-			n.must(f.Close())
-		}
-		b.ReportMetric(float64(heapThen-heap)/size, "heap-B/conn")
-		b.ReportMetric(float64(stackThen-stack)/size, "stack-B/conn")
-		b.ReportMetric(float64(heapThen-heap+stackThen-stack)/size, "B/conn")
-		c.leave()
-		warm.leave()
-		n.until("no connection left", func() bool { return n.opened() == 0 })
+	for _, kind := range []string{bySocket, byEvents} {
+		b.Run(kind, func(b *testing.B) {
+			for b.Loop() {
+				n := launch(b)
+				n.publish(pathA, "a: 1\n")
+				warm := n.crowd(b, kind, 10)
+				heap, stack := memoryInUse()
+				c := n.crowd(b, kind, size)
+				heapThen, stackThen := memoryInUse()
+				if name := os.Getenv("GRAPHQL_TEST_PROFILE"); name != "" {
+					f, err := os.Create(name)
+					n.must(err)
+					n.must(pprof.WriteHeapProfile(f))
+					n.must(f.Close())
+				}
+				b.ReportMetric(float64(heapThen-heap)/size, "heap-B/conn")
+				b.ReportMetric(float64(stackThen-stack)/size, "stack-B/conn")
+				b.ReportMetric(float64(heapThen-heap+stackThen-stack)/size, "B/conn")
+				c.leave()
+				warm.leave()
+				n.until("no connection left", func() bool { return n.opened()+n.streaming() == 0 })
+			}
+		})
 	}
 }
 
@@ -168,16 +196,20 @@ func memoryInUse() (heap, stack uint64) {
 
 // BenchmarkFanOut publishes to 2,000 subscribers on TLS connections of their own.
 func BenchmarkFanOut(b *testing.B) {
-	n := launch(b)
-	c := n.crowd(b, 2000)
-	i := 0
-	for b.Loop() {
-		c.next()
-		i++
-		n.publish(pathA, fmt.Sprintf("a: %d\n# %s\n", i, strings.Repeat("x", 1000)))
-		c.told()
+	for _, kind := range []string{bySocket, byEvents} {
+		b.Run(kind, func(b *testing.B) {
+			n := launch(b)
+			c := n.crowd(b, kind, 2000)
+			i := 0
+			for b.Loop() {
+				c.next()
+				i++
+				n.publish(pathA, fmt.Sprintf("a: %d\n# %s\n", i, strings.Repeat("x", 1000)))
+				c.told()
+			}
+			b.StopTimer()
+			c.leave()
+			n.until("no connection left", func() bool { return n.opened()+n.streaming() == 0 })
+		})
 	}
-	b.StopTimer()
-	c.leave()
-	n.until("no connection left", func() bool { return n.opened() == 0 })
 }
