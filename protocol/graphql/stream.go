@@ -2,6 +2,7 @@ package graphql
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/setpointhq/setpoint/center"
@@ -32,6 +33,9 @@ func (t *transport) openStream(ctx context.Context, o *operation, after config.T
 	}
 	if after == "" {
 		after = asked.after
+	}
+	for i, text := range asked.patterns {
+		asked.patterns[i] = strings.Clone(text) // which may be a piece of a large document
 	}
 	w, err := t.api.center.Watch(ctx, center.WatchRequest{
 		Patterns: asked.patterns, Client: clientOf(ctx), After: after, Protocol: Name,
