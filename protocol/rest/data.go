@@ -30,7 +30,7 @@ func dataRoutes() []Route {
 			errors: []int{http.StatusNotFound, http.StatusGatewayTimeout}}, (*api).readEnv, describeReadEnv),
 		direct(Route{Method: "GET", Pattern: "/v1/watch", Op: "config.watch", ID: "watch", tag: tagData,
 			summary: "Watch configs", description: watchDescription,
-			errors: []int{http.StatusNotFound}}, (*api).watch, describeWatch),
+			errors: []int{http.StatusNotFound}, lasting: true}, (*api).watch, describeWatch),
 		control(Route{Method: "GET", Pattern: "/v1/version", Op: "version", ID: "get-version", tag: tagData,
 			summary: "Get the server's version"}, (*api).getVersion),
 	}

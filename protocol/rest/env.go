@@ -69,10 +69,10 @@ func (a *api) sendEnv(w http.ResponseWriter, r *http.Request, path config.Path, 
 	}
 	out := a.output(coded)
 	defer out.release()
-	out.text(`{"env":"`, path.String(), `","revision":"`, string(snap.Revision), `","configs":[`)
+	out.Text(`{"env":"`, path.String(), `","revision":"`, string(snap.Revision), `","configs":[`)
 	for i, release := range snap.Releases {
 		if i > 0 {
-			out.text(",")
+			out.Text(",")
 		}
 		b, err := a.fragments.Get(r.Context(), release, fragment.ReleaseContent, a.center.Content)
 		if err != nil {
@@ -80,11 +80,11 @@ func (a *api) sendEnv(w http.ResponseWriter, r *http.Request, path config.Path, 
 			_ = finish() // gives the writer back
 			panic(http.ErrAbortHandler)
 		}
-		if out.fragment(b); out.err != nil {
+		if out.Append(b); out.err != nil {
 			break
 		}
 	}
-	out.text("]}\n")
+	out.Text("]}\n")
 	out.flush()
 	_ = finish() // a client that is gone needs no answer
 }

@@ -67,7 +67,9 @@ func (a *api) direct(route Route) http.HandlerFunc {
 			code = config.KindOf(err).String()
 			a.fail(w, r, err)
 		}
-		a.observe(route.Op, code, started)
+		if err != nil || !route.lasting {
+			a.observe(route.Op, code, started)
+		}
 	}
 }
 

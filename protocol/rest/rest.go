@@ -10,6 +10,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/caller"
+	"github.com/setpointhq/setpoint/protocol/internal/crew"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 )
 
@@ -43,6 +45,7 @@ type api struct {
 	spec       *huma.OpenAPI
 	compressor *compressor // nil: compression is off
 	fragments  *fragment.Cache
+	events     *fragment.Shared[bulletin] // that many streams are sent alike
 	outputs    *pool[*output]
 
 	gate     sync.Mutex // over watching, and the order of entering and closing
@@ -52,6 +55,13 @@ type api struct {
 	closing  sync.Once
 	ending   chan struct{} // closed with the first of draining and closed: watches end
 	relay    sync.WaitGroup
+
+	// What streams over HTTP/1.1 have in the place of goroutines and timers.
+	crew  *crew.Crew
+	wheel *crew.Wheel[*parked]
+	// life is the context of streams, which outlast the requests that opened them.
+	life context.Context
+	end  context.CancelFunc
 }
 
 // Open makes the protocol ready and registers its routes with the host.
@@ -65,6 +75,7 @@ func (s *Settings) Open(_ context.Context, host protocol.Host) (protocol.Protoco
 		return nil, err
 	}
 	a.relay.Go(a.relayEnd)
+	a.relay.Go(func() { a.wheel.Run(a.life, (*parked).visit) })
 	return a, nil
 }
 
@@ -78,11 +89,17 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 		mediaType: host.MediaType, version: host.Version, draining: host.Draining,
 		proxies: proxies, origin: http.NewCrossOriginProtection(), outputs: newOutputs(),
 		closed: make(chan struct{}), ending: make(chan struct{}),
+		// More hands than processors, since a hand also waits for what is not in memory.
+		crew: crew.New(4*runtime.GOMAXPROCS(0), 5*time.Millisecond), wheel: crew.NewWheel[*parked](s.Heartbeat),
 	}
+	a.life, a.end = context.WithCancel(context.Background())
 	if a.compressor, err = newCompressor(int64(s.Compression)); err != nil {
 		return nil, err
 	}
 	if a.fragments, err = fragment.NewCache(int64(s.Fragments)); err != nil {
+		return nil, err
+	}
+	if a.events, err = fragment.NewShared(int64(s.Events), bulletin.weight); err != nil {
 		return nil, err
 	}
 	a.mount()
@@ -97,27 +114,40 @@ func (a *api) relayEnd() {
 	case <-a.closed:
 	}
 	a.gate.Lock() // who enters is either counted by now or sees the end
-	defer a.gate.Unlock()
 	close(a.ending)
+	a.gate.Unlock()
+	a.wheel.All(func(s *parked) { s.kick(tellBye) })
+}
+
+func (a *api) isEnding() bool {
+	select {
+	case <-a.ending:
+		return true
+	default:
+		return false
+	}
 }
 
 // Name implements protocol.Protocol.
 func (a *api) Name() string { return Name }
 
-// Close ends the watches and waits for them. Other requests end by themselves,
-// and the HTTP server waits for those.
+// Close ends the watches and waits for them; streams that are open when ctx ends are
+// cut. Other requests end by themselves, and the HTTP server waits for those.
 func (a *api) Close(ctx context.Context) error {
 	a.closing.Do(func() { close(a.closed) })
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		a.relay.Wait()
 		a.watchers.Wait()
+		a.crew.Wait()
+		a.end()
+		a.relay.Wait()
 	}()
 	select {
 	case <-done:
 		return a.compressor.close()
 	case <-ctx.Done():
+		a.wheel.All(func(s *parked) { s.line.Abort() })
 		return ctx.Err()
 	}
 }

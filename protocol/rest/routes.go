@@ -24,6 +24,7 @@ type Route struct {
 	body        bodyKind
 	status      int   // of success; 0 means 200, or 204 without a body
 	errors      []int // statuses beside those that every route may answer
+	lasting     bool  // serve takes the measure of a success itself, once it has begun
 
 	// One of the two: a handler written on net/http, with its description, or
 	// one that huma calls.

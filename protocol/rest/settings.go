@@ -26,6 +26,9 @@ type Settings struct {
 	// Fragments is the memory for contents encoded as JSON, which all watchers share.
 	Fragments plugin.Size `yaml:"fragment_cache" doc:"memory for contents encoded for watchers"`
 
+	// Events is the memory for whole events; streams share them.
+	Events plugin.Size `yaml:"event_cache" doc:"memory for events that many streams are sent alike"`
+
 	// MaxWatchers bounds the watches open at a time.
 	MaxWatchers int `yaml:"max_watchers" doc:"most watches (streams and long polls) open at a time on this node"`
 	// MaxPatterns bounds what one watch names.
@@ -52,6 +55,7 @@ func (s *Settings) Defaults() {
 		ArchiveBody:        64 * plugin.MiB,
 		Compression:        32 * plugin.MiB,
 		Fragments:          32 * plugin.MiB,
+		Events:             16 * plugin.MiB,
 		MaxWatchers:        60_000,
 		MaxPatterns:        100,
 		MaxWait:            10 * time.Minute,
@@ -77,7 +81,7 @@ func (s *Settings) Validate() error {
 		value, least plugin.Size
 	}{
 		{"change_set_body", s.ChangeSetBody, plugin.KiB}, {"archive_body", s.ArchiveBody, plugin.KiB},
-		{"compression_cache", s.Compression, 0}, {"fragment_cache", s.Fragments, plugin.MiB},
+		{"compression_cache", s.Compression, 0}, {"fragment_cache", s.Fragments, plugin.MiB}, {"event_cache", s.Events, plugin.MiB},
 	} {
 		want(size.value >= size.least, size.key, "must be at least %s, is %s", size.least, size.value)
 	}

@@ -1,31 +1,46 @@
 package rest
 
 import (
-	"bytes"
-	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"time"
-
-	"github.com/setpointhq/setpoint/auth"
-	"github.com/setpointhq/setpoint/config"
-	"github.com/setpointhq/setpoint/protocol/internal/caller"
-	"github.com/setpointhq/setpoint/protocol/internal/strictjson"
 )
 
-// stream sends Server-Sent Events until the client goes away, the server shuts
-// down, or the right to watch is withdrawn. Its goroutine is the handler's own:
-// a slow client holds up nobody else, and what it has not taken in yet is
-// conflated by the watch.
-func (s *watching) stream() error {
-	h := s.w.Header()
+// held is a stream that the goroutine of its handler carries: over HTTP/2, where
+// many requests share a connection, that is the only one that can. A slow client
+// holds up nobody else.
+type held struct {
+	stream
+	w       http.ResponseWriter
+	r       *http.Request
+	control *http.ResponseController
+	wake    chan struct{} // has room for one: to be woken twice is to be woken
+	sent    time.Time     // when something was last written
+	// extended is when the deadline of writes was last moved.
+	extended time.Time
+}
+
+// notify is called from the view's loop.
+func (s *held) notify() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// eventHeaders say that an answer is Server-Sent Events.
+func eventHeaders(h http.Header) {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no") // proxies would hold events back
+}
+
+// serve sends events until the client goes away, the server shuts down, or the
+// right to watch is withdrawn.
+func (s *held) serve() error {
+	eventHeaders(s.w.Header())
 	if s.r.Method == http.MethodHead {
 		return nil
 	}
 	s.w.WriteHeader(http.StatusOK)
-	s.api.observe("config.watch", ok, s.opened)
 	if !s.send(s.hello) {
 		return nil
 	}
@@ -58,97 +73,32 @@ func (s *watching) stream() error {
 	return nil
 }
 
-// pass sends everything that is new, in one event, and behind a snapshot, or the
-// first that there is after resuming, the one that says so. It is false if the
-// stream is at its end.
-func (s *watching) pass() (alive bool) {
-	if !s.tellStale() {
-		return false
-	}
-	started := time.Now()
-	d, more, err := s.watch.Next()
-	if err != nil {
-		s.sendError(err)
-		return false
-	}
-	if !more {
-		return true
-	}
-	out := s.output()
-	revision := string(d.Revision)
-	if d.Reset || len(d.Changes) > 0 {
-		out.text("event: changes\nid: ", revision, "\ndata: ")
-		if err := s.delivery(out, d, ""); err != nil {
-			// The event has no end yet, so clients drop what they have of it. They
-			// come back, and go on from the last one.
-			s.api.log.ErrorContext(s.r.Context(), "watch cut short", "error", err)
-			out.release()
-			return false
-		}
-		out.text("\n\n")
-	}
-	if d.Current {
-		out.text("event: current\nid: ", revision, "\ndata: {\"revision\":\"", revision, "\"}\n\n")
-	}
-	alive, n := s.finish(out)
-	s.api.observer.ObserveDelivery(Name, int(n), time.Since(started))
-	return alive
+// output implements carrier: it gives up on a client that takes in nothing.
+func (s *held) output() *output {
+	out := s.api.output(s.w)
+	out.before = s.extend
+	return out
 }
 
-// hello tells the client how long to wait before it reconnects, a different
-// time each, so that after a restart they do not all come at once.
-func (s *watching) hello(out *output) {
-	retry := s.api.settings.StreamRetry.Milliseconds()
-	retry += rand.Int64N(retry + 1) //nolint:gosec // spreads load, guards nothing
-	out.text("retry: ", strconv.FormatInt(retry, 10), "\n\n")
+// share implements carrier.
+func (s *held) share(e bulletin) (int, error) {
+	s.extend()
+	return s.w.Write(e.text)
 }
 
-func goodbye(out *output) { out.text("event: bye\ndata: {\"reason\":\"shutdown\"}\n\n") }
+// flush implements carrier.
+func (s *held) flush() error { return s.control.Flush() }
 
-// isProven looks whether the token that the stream was opened with is still good,
-// and tells the client if it is not. Rights, and a password that it was opened with,
-// are looked at by Next: with every delivery, and after each beat.
-func (s *watching) isProven() bool {
-	if auth.FromContext(s.r.Context()).TokenID == "" {
-		return true
+// extend moves the deadline of writes, which only sheds the dead and so need
+// not be exact: to move it for every event was an eighth of a delivery's cost.
+func (s *held) extend() {
+	now := time.Now()
+	s.sent = now
+	if now.Sub(s.extended) < s.api.settings.StreamWriteTimeout/4 {
+		return
 	}
-	given, err := caller.Credentials(s.r.Header, auth.RequestFrom(s.r.Context()).Address)
-	if err == nil {
-		_, err = s.api.auth.Authenticate(s.r.Context(), given)
-	}
-	if kind := config.KindOf(err); err != nil && (kind == config.Unauthenticated || kind == config.Denied) {
-		s.sendError(err)
-		return false
-	}
-	return true
+	s.extended = now
+	_ = s.control.SetWriteDeadline(now.Add(s.api.settings.StreamWriteTimeout)) // not every connection has deadlines
 }
 
-// beat sends a comment, by which both ends know that the stream lives.
-func (s *watching) beat() bool {
-	return s.send(func(out *output) { out.text(": heartbeat\n\n") })
-}
-
-func (s *watching) sendError(err error) {
-	p := s.api.report(http.Header{}, s.r, err)
-	body := bytes.TrimSuffix(strictjson.Encode(p), []byte("\n"))
-	s.send(func(out *output) { out.text("event: error\ndata: ", string(body), "\n\n") })
-}
-
-// send writes one small event; false if the client is gone.
-func (s *watching) send(event func(*output)) bool {
-	out := s.output()
-	event(out)
-	alive, _ := s.finish(out)
-	return alive
-}
-
-// finish writes what is left of an event and pushes it out, in one write where
-// it fits.
-func (s *watching) finish(out *output) (alive bool, bytes int64) {
-	defer out.release()
-	out.flush()
-	if out.err != nil {
-		return false, out.bytes
-	}
-	return s.control.Flush() == nil, out.bytes
-}
+var _ carrier = (*held)(nil)

@@ -25,13 +25,13 @@ func (a *api) markStale(h http.Header) {
 // has changed since it was last told; false if the client is gone. An event of
 // its own without an id it is, so that a client that does not know it loses
 // nothing.
-func (s *watching) tellStale() (alive bool) {
+func (s *stream) tellStale() (alive bool) {
 	stale := s.api.center.Staleness()
 	if (stale > 0) == s.stale {
 		return true
 	}
 	s.stale = stale > 0
-	return s.send(func(out *output) { out.text("event: stale\ndata: {\"seconds\":", wholeSeconds(stale), "}\n\n") })
+	return s.send(func(out *output) { out.Text("event: stale\ndata: {\"seconds\":", wholeSeconds(stale), "}\n\n") })
 }
 
 func wholeSeconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) }

@@ -12,6 +12,7 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
+	"github.com/setpointhq/setpoint/protocol/internal/line"
 )
 
 const watchDescription = "With `Accept: text/event-stream` a stream of Server-Sent Events: `changes` with everything that changed for " +
@@ -24,21 +25,8 @@ const watchDescription = "With `Accept: text/event-stream` a stream of Server-Se
 // defaultWait is how long a poll waits that does not say.
 const defaultWait = 30 * time.Second
 
-// watching is one open watch.
-type watching struct {
-	api     *api
-	w       http.ResponseWriter
-	r       *http.Request
-	watch   *center.Watch
-	wake    chan struct{} // has room for one: to be woken twice is to be woken
-	sort    fragment.Sort
-	control *http.ResponseController
-	opened  time.Time
-	sent    time.Time // when something was last written
-	stale   bool      // the client was told that this node is cut off
-	// extended is when the deadline of writes was last moved.
-	extended time.Time
-}
+// watchPath is where watches begin.
+const watchPath = "/v1/watch"
 
 func (a *api) watch(w http.ResponseWriter, r *http.Request) error {
 	opened := time.Now()
@@ -54,35 +42,36 @@ func (a *api) watch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	s := stream{api: a, ctx: r.Context(), sort: sort}
+	if err := s.identify(r); err != nil {
+		return err
+	}
 	if err := a.enter(); err != nil {
 		return err
 	}
-	defer a.leave()
-
-	s := &watching{
-		api: a, w: w, r: r, wake: make(chan struct{}, 1), sort: sort,
-		control: http.NewResponseController(w), opened: opened,
+	streaming := strings.Contains(r.Header.Get("Accept"), "text/event-stream")
+	if streaming && r.Method == http.MethodGet && line.Able(w, r) {
+		if err = a.park(w, r, s, request); err == nil {
+			a.observe("config.watch", ok, opened)
+		}
+		return err
 	}
-	s.watch, err = a.center.Watch(r.Context(), request, s.notify)
+	defer a.leave()
+	h := &held{stream: s, w: w, r: r, wake: make(chan struct{}, 1), control: http.NewResponseController(w)}
+	h.carrier = h
+	h.watch, err = a.center.Watch(r.Context(), request, h.notify)
 	if err != nil {
 		return err
 	}
-	defer s.watch.Close()
+	defer h.watch.Close()
+	a.observe("config.watch", ok, opened) // how long it lasts says nothing of how quick the server is
 	// The deadlines that the server sets are for requests that end.
-	_ = s.control.SetReadDeadline(time.Time{})
-	_ = s.control.SetWriteDeadline(time.Time{})
-	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") {
-		return s.stream()
+	_ = h.control.SetReadDeadline(time.Time{})
+	_ = h.control.SetWriteDeadline(time.Time{})
+	if streaming {
+		return h.serve()
 	}
-	return s.poll(wait)
-}
-
-// notify is called from the view's loop.
-func (s *watching) notify() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
+	return h.poll(wait)
 }
 
 // watchRequest reads what is to be watched, from where on, and whether the
@@ -152,8 +141,7 @@ func (a *api) leave() {
 }
 
 // poll answers with the first delivery, or 304 when time is up.
-func (s *watching) poll(wait time.Duration) error {
-	s.api.observe("config.watch", ok, s.opened)
+func (s *held) poll(wait time.Duration) error {
 	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	for {
@@ -162,7 +150,7 @@ func (s *watching) poll(wait time.Duration) error {
 		case err != nil:
 			return err
 		case more && (d.Reset || len(d.Changes) > 0):
-			return s.answer(d)
+			return s.answer(&d)
 		}
 		select {
 		case <-s.wake:
@@ -180,7 +168,7 @@ func (s *watching) poll(wait time.Duration) error {
 }
 
 // answer writes a poll's answer.
-func (s *watching) answer(d center.Delivery) error {
+func (s *held) answer(d *center.Delivery) error {
 	h := s.w.Header()
 	s.api.markStale(h)
 	h["Content-Type"] = jsonHeaders
@@ -191,59 +179,17 @@ func (s *watching) answer(d center.Delivery) error {
 	out := s.output()
 	defer out.release()
 	if err := s.delivery(out, d, `,"current":true`); err != nil {
-		s.cutShort(err)
+		s.abort(err)
 	}
-	out.text("\n")
+	out.Text("\n")
 	out.flush()
 	return nil
 }
 
-// cutShort ends an answer that cannot be completed, so that the client sees it.
-func (s *watching) cutShort(err error) {
+// abort ends an answer that cannot be completed, so that the client sees it.
+func (s *held) abort(err error) {
 	s.api.log.ErrorContext(s.r.Context(), "answer cut short", "error", err)
 	panic(http.ErrAbortHandler)
-}
-
-// delivery writes a delivery as a JSON object on one line.
-func (s *watching) delivery(out *output, d center.Delivery, extra string) error {
-	out.text(`{"revision":"`, string(d.Revision), `","reset":`, strconv.FormatBool(d.Reset), extra, `,"changes":[`)
-	for i := range d.Changes {
-		if i > 0 {
-			out.text(",")
-		}
-		c := &d.Changes[i]
-		if c.Release == nil {
-			out.buf = fragment.AppendDeleted(out.buf, c.Path)
-			continue
-		}
-		b, err := s.api.fragments.Get(s.r.Context(), c.Release, s.sort, s.watch.Content)
-		if err != nil {
-			return err
-		}
-		out.fragment(b)
-	}
-	out.text(`]}`)
-	return nil
-}
-
-// output lends an output to the client that gives up on one that takes in
-// nothing.
-func (s *watching) output() *output {
-	out := s.api.output(s.w)
-	out.before = s.extend
-	return out
-}
-
-// extend moves the deadline of writes, which only sheds the dead and so need
-// not be exact: to move it for every event was an eighth of a delivery's cost.
-func (s *watching) extend() {
-	now := time.Now()
-	s.sent = now
-	if now.Sub(s.extended) < s.api.settings.StreamWriteTimeout/4 {
-		return
-	}
-	s.extended = now
-	_ = s.control.SetWriteDeadline(now.Add(s.api.settings.StreamWriteTimeout)) // not every connection has deadlines
 }
 
 // watchAnswer describes what delivery writes.

@@ -135,14 +135,14 @@ func TestFramesAreShared(t *testing.T) {
 		c.want("s", true)
 		all = append(all, c)
 	}
-	before := n.gateway.frames.cache.EstimatedSize()
+	before := n.gateway.frames.Len()
 	for i := 1; i <= 3; i++ {
 		n.publish(pathA, fmt.Sprintf("a: %d\n", i))
 		for _, c := range all {
 			c.want("s", false, fmt.Sprintf("%s@%d=a: %d\n", pathA, i, i))
 		}
 	}
-	if got := n.gateway.frames.cache.EstimatedSize() - before; got != 3 {
+	if got := n.gateway.frames.Len() - before; got != 3 {
 		t.Errorf("want 3 frames for %d clients, got %d", clients, got)
 	}
 }

@@ -126,10 +126,6 @@ func (c *conn) tellStale() {
 	}
 }
 
-// wholeDelivery is the most content, in bytes, that is put in one frame which all
-// share. A larger delivery is made for each as it is sent.
-const wholeDelivery = 64 << 10
-
 // pass sends everything that is new, in one message. An error ends the subscription.
 func (s *subscription) pass() error {
 	started := time.Now()
@@ -138,27 +134,15 @@ func (s *subscription) pass() error {
 		return err
 	}
 	var sent int
-	if s.size(d) <= wholeDelivery {
-		f, err := s.conn.gateway.frame(s, d)
+	if fragment.Size(&d, s.sort) <= fragment.Whole {
+		f, err := s.conn.gateway.frame(s, &d)
 		if err != nil {
 			return err
 		}
 		sent = s.conn.SendFrame(f)
 	} else {
-		sent = int(s.conn.Stream(func(out *socket.Chunks) error { return s.conn.gateway.write(s, d, out) }))
+		sent = int(s.conn.Stream(func(out *socket.Chunks) error { return s.conn.gateway.write(s, &d, out) }))
 	}
 	s.conn.gateway.observer.ObserveDelivery(Name, sent, time.Since(started))
 	return nil
-}
-
-// size is about how large a delivery gets.
-func (s *subscription) size(d center.Delivery) int64 {
-	const each = 256 // of what is told of a config beside its content
-	size := int64(len(d.Changes)) * each
-	for i := range d.Changes {
-		if r := d.Changes[i].Release; r != nil && s.sort == fragment.ChangeContent {
-			size += r.Size
-		}
-	}
-	return size
 }

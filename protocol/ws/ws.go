@@ -37,7 +37,7 @@ type gateway struct {
 
 	hub       *socket.Hub
 	fragments *fragment.Cache
-	frames    *frames
+	frames    *fragment.Shared[*socket.Frame] // messages that many subscribers are sent alike
 }
 
 // Open makes the protocol ready and registers its routes with the host.
@@ -65,7 +65,7 @@ func newGateway(s Settings, host protocol.Host) (*gateway, error) {
 	if g.fragments, err = fragment.NewCache(int64(s.Fragments)); err != nil {
 		return nil, err
 	}
-	if g.frames, err = newFrames(int64(s.Frames)); err != nil {
+	if g.frames, err = fragment.NewShared(int64(s.Frames), (*socket.Frame).Weight); err != nil {
 		return nil, err
 	}
 	g.hub = socket.NewHub(socket.Settings{

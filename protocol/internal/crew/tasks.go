@@ -27,5 +27,14 @@ func (t *Tasks) Do(c *Crew, j Job, perform func(tasks uint32)) {
 	}
 }
 
+// Hold keeps the job from the crew until Release, whatever tasks are added.
+func (t *Tasks) Hold() { t.queued.Store(true) }
+
+// Release ends Hold, and has the crew do the job.
+func (t *Tasks) Release(tasks uint32, c *Crew, j Job) {
+	t.set.Or(tasks)
+	c.Add(j)
+}
+
 // Waiting reports whether the crew has the job, or does it.
 func (t *Tasks) Waiting() bool { return t.queued.Load() }

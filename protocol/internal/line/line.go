@@ -24,11 +24,11 @@ type Line struct {
 // linger is how long a client may take to close its side once this one is closed.
 const linger = time.Second
 
-// Able reports whether a request's connection can be taken over; that of HTTP/2
-// cannot, which many requests share.
+// Able reports whether a request's connection can be taken over: not that of HTTP/2,
+// which many requests share, nor one on which a body comes.
 func Able(w http.ResponseWriter, r *http.Request) bool {
 	_, able := w.(http.Hijacker)
-	return able && r.ProtoMajor == 1
+	return able && r.ProtoMajor == 1 && r.ProtoMinor == 1 && (r.Body == nil || r.Body == http.NoBody)
 }
 
 // Take takes over the connection of a request for which Able holds and to which

@@ -1,0 +1,138 @@
+package ws
+
+import (
+	"bufio"
+	"crypto/tls"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc/test/bufconn"
+)
+
+// BenchmarkVeryMany publishes to 50,000 subscribers, each on a TLS connection of its
+// own. The connections go through memory: there are systems that let no process have
+// so many sockets open. So it shows that a node serves so many, and how long one
+// change takes to reach all of them, clients of the same process included; what it
+// costs over the network is measured by setpoint bench.
+func BenchmarkVeryMany(b *testing.B) {
+	const size = 50_000
+	n := start(b)
+	n.publish(pathA, "a: 0\n")
+	crowd := n.gather(b, size)
+	heap, stack := memory()
+	b.ReportMetric(float64(heap+stack)/size, "B/conn-and-client")
+	version := 0
+	for b.Loop() {
+		version++
+		crowd.wave.Add(size)
+		n.publish(pathA, fmt.Sprintf("a: %d\n", version))
+		crowd.wave.Wait()
+	}
+	b.StopTimer()
+	if got := n.gateway.opened(); got != size {
+		b.Errorf("want %d connections open, got %d", size, got)
+	}
+	crowd.leave()
+	n.until("no connection left", func() bool { return n.gateway.opened() == 0 })
+}
+
+// gathered are clients of this process.
+type gathered struct {
+	b       *testing.B
+	wave    sync.WaitGroup // of those who have yet to be told
+	readers sync.WaitGroup
+	mu      sync.Mutex
+	conns   []net.Conn
+	leaving bool
+}
+
+// gather connects so many clients through memory, and returns when each has what
+// there is.
+func (n *node) gather(b *testing.B, size int) *gathered {
+	const room = 2 << 10 // bytes on their way, for each connection and direction
+	listener := bufconn.Listen(room)
+	server := &http.Server{Handler: n.gateway, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: time.Minute}
+	certificate := n.TLS.Clone()
+	secure := &tls.Config{Certificates: n.certificates(), NextProtos: []string{"http/1.1"}}
+	go func() { _ = server.Serve(tls.NewListener(listener, secure)) }() // ends when it is closed
+	b.Cleanup(func() { server.Close() })
+
+	g := &gathered{b: b}
+	g.wave.Add(size)
+	const dialing = 16
+	places := make(chan struct{}, dialing)
+	for i := range size {
+		places <- struct{}{}
+		go func() {
+			defer func() { <-places }()
+			conn, err := listener.DialContext(b.Context())
+			if err == nil {
+				err = g.join(tls.Client(conn, certificate), i, n.app)
+			}
+			if err != nil {
+				b.Error(err)
+				g.wave.Done()
+			}
+		}()
+	}
+	g.wave.Wait()
+	if b.Failed() {
+		b.FailNow()
+	}
+	return g
+}
+
+func (g *gathered) join(conn net.Conn, i int, token string) error {
+	g.mu.Lock()
+	g.conns = append(g.conns, conn)
+	g.mu.Unlock()
+	fmt.Fprintf(conn, "GET %s?instance=i%d HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\nAuthorization: Bearer %s\r\n\r\n",
+		path, i, base64.StdEncoding.EncodeToString([]byte("0123456789abcdef")), token)
+	in := bufio.NewReaderSize(conn, 512)
+	answer, err := http.ReadResponse(in, nil)
+	if err != nil {
+		return err
+	}
+	if answer.StatusCode != http.StatusSwitchingProtocols {
+		return errors.New(answer.Status)
+	}
+	c := &client{t: g.b, conn: conn, in: in}
+	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	g.readers.Go(func() { g.listen(c) })
+	return nil
+}
+
+func (g *gathered) listen(c *client) {
+	for {
+		m, _, err := c.read()
+		switch {
+		case err == nil && m.Type == "changes":
+			g.wave.Done()
+		case err != nil:
+			g.mu.Lock()
+			defer g.mu.Unlock()
+			if !g.leaving {
+				g.b.Error(err)
+				g.wave.Done()
+			}
+			return
+		}
+	}
+}
+
+func (g *gathered) leave() {
+	g.mu.Lock()
+	g.leaving = true
+	for _, conn := range g.conns {
+		conn.Close()
+	}
+	g.mu.Unlock()
+	g.readers.Wait()
+}
