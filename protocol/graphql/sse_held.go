@@ -14,8 +14,8 @@ type held struct {
 	r        *http.Request
 	control  *http.ResponseController
 	wake     chan struct{} // has room for one: to be woken twice is to be woken
-	sent     time.Time     // when something was last written
-	extended time.Time     // when the deadline of writes was last moved
+	sent     time.Time     // when something was last sent
+	extended time.Time     // when the deadline of writes was last moved; zero: there is none
 }
 
 func (t *transport) newHeld(w http.ResponseWriter, r *http.Request) *held {
@@ -73,22 +73,25 @@ func (e *held) run() {
 
 // Write implements carrier.
 func (e *held) Write(b []byte) (int, error) {
-	e.extend()
+	e.limit()
 	return e.w.Write(b)
 }
 
-// Flush implements carrier.
+// Flush implements carrier. It lifts the deadline of writes: over HTTP/2 a stream
+// that is idle when it passes would be reset.
 func (e *held) Flush() error {
-	e.extend()
-	return e.control.Flush()
+	e.limit()
+	err := e.control.Flush()
+	e.extended, e.sent = time.Time{}, time.Now()
+	_ = e.control.SetWriteDeadline(time.Time{})
+	return err
 }
 
-// extend moves the deadline of writes, which only sheds the dead and so need not be
-// exact.
-func (e *held) extend() {
-	now := time.Now()
-	e.sent = now
-	if timeout := e.transport.api.settings.WriteTimeout; now.Sub(e.extended) >= timeout/4 {
+// limit moves the deadline of writes, by which the client must have taken something
+// in. It only sheds the dead and so need not be exact.
+func (e *held) limit() {
+	timeout := e.transport.api.settings.WriteTimeout
+	if now := time.Now(); now.Sub(e.extended) >= timeout/4 {
 		e.extended = now
 		_ = e.control.SetWriteDeadline(now.Add(timeout)) // not every connection has deadlines
 	}

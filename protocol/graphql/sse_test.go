@@ -307,15 +307,29 @@ func TestWhoSpeaksOnAStreamOfEvents(t *testing.T) {
 	}
 }
 
+// A stream on which nothing happens outlasts the time in which a client must take in
+// what is written.
+func TestIdleStreamsOfEventsLast(t *testing.T) {
+	carried(t, func(t *testing.T, http2 bool) {
+		n := launch(t, func(s *Settings) { s.WriteTimeout, s.PingInterval = 20*time.Millisecond, 100*time.Millisecond })
+		c := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly, http2: http2})
+		c.watched()
+		if line, err := c.in.ReadString('\n'); line != ": heartbeat\n" {
+			t.Errorf("want a heartbeat, got %q %v", line, err)
+		}
+	})
+}
+
 // A client that takes nothing in is shed, and holds up nobody else.
 func TestEventsThatNobodyReads(t *testing.T) {
+	t.Parallel() // it takes its time
 	carried(t, func(t *testing.T, http2 bool) {
 		n := launch(t, func(s *Settings) { s.WriteTimeout = 500 * time.Millisecond })
 		n.must(n.bind("app", "test"))
 		n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: prodOnly, http2: http2})
 		c := n.events(asked{method: http.MethodPost, auth: "Bearer " + n.app, query: strings.ReplaceAll(prodOnly, "prod", "test"), http2: http2})
 		c.watched()
-		for i := range 8 {
+		for i := range 8 { // more than is on the way
 			n.publish("acme/shop/prod/large"+strconv.Itoa(i)+".yaml", "# "+strings.Repeat("x", 900_000)+"\n")
 		}
 		n.publish("acme/shop/test/t.yaml", "t: 1\n")

@@ -33,6 +33,7 @@ func (n *station) fill(clients ...*listener) {
 
 // Clients that read nothing are no concern of others, and are cut in the end.
 func TestClientsThatDoNotRead(t *testing.T) {
+	t.Parallel() // it takes its time
 	n := launch(t, func(s *Settings) { s.WriteTimeout = 2 * time.Second })
 	n.large()
 	idle := make([]*listener, 4*runtime.GOMAXPROCS(0)+2) // more than there are hands
@@ -55,6 +56,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 
 // Who asks and asks, and reads no answer, is not read from any more.
 func TestOperationsWithoutReading(t *testing.T) {
+	t.Parallel() // it takes its time
 	n := launch(t, func(s *Settings) { s.WriteTimeout = 200 * time.Millisecond })
 	n.publish(pathA, "# "+strings.Repeat("x", 500_000)+"\n")
 	c := n.greeted(n.app)
@@ -68,6 +70,7 @@ func TestOperationsWithoutReading(t *testing.T) {
 
 // Close does not wait for a client that takes nothing in any longer than it may.
 func TestShutdownCutsWhoDoesNotRead(t *testing.T) {
+	t.Parallel() // it takes its time
 	n := launch(t)
 	n.large()
 	n.fill(n.greeted(n.app))
@@ -103,6 +106,7 @@ func TestManyDifferentSubscriptions(t *testing.T) {
 
 // A storm of clients that connect, subscribe and go leaves nothing behind.
 func TestStormOfReconnects(t *testing.T) {
+	t.Parallel() // it takes its time
 	n := launch(t)
 	n.publish(pathA, "a: 1\n")
 	const clients, rounds = 20, 10

@@ -144,6 +144,7 @@ func TestResuming(t *testing.T) {
 // Messages that all share are put together with ids of any length, compressed or not;
 // those too large for that arrive as well.
 func TestMessagesOfAllSizes(t *testing.T) {
+	t.Parallel() // it takes its time
 	n := launch(t)
 	for _, compressed := range []bool{false, true} {
 		header := http.Header{}
@@ -177,6 +178,7 @@ func TestMessagesOfAllSizes(t *testing.T) {
 
 // A client that does not read for a while gets the last state, not every one.
 func TestSlowClientIsBroughtToTheLastState(t *testing.T) {
+	t.Parallel() // it takes its time
 	n := launch(t)
 	c := n.greeted(n.app)
 	c.watch("s", "acme/shop/prod")
