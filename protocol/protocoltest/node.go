@@ -57,8 +57,9 @@ type Node struct {
 	// what trusts its certificate.
 	URL string
 	TLS *tls.Config
-	// Certificate is what the node shows.
+	// Certificate is what the node shows, and Secured how its port is secured by it.
 	Certificate *x509.Certificate
+	Secured     *tls.Config
 
 	chain    auth.Chain
 	store    *brittle
@@ -172,7 +173,7 @@ func (n *Node) serve(tb testing.TB, driver protocol.Driver) {
 	})
 	roots := x509.NewCertPool()
 	roots.AddCert(listener.Certificate())
-	n.URL, n.Certificate = listener.URL, listener.Certificate()
+	n.URL, n.Certificate, n.Secured = listener.URL, listener.Certificate(), listener.TLS
 	n.TLS = &tls.Config{RootCAs: roots, ServerName: "127.0.0.1", MinVersion: tls.VersionTLS12}
 
 	var err error

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"google.golang.org/grpc/test/bufconn"
+	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
 // BenchmarkVeryMany publishes to 50,000 subscribers, each on a TLS connection of its
@@ -43,6 +43,28 @@ func BenchmarkVeryMany(b *testing.B) {
 	n.until("no connection left", func() bool { return n.gateway.opened() == 0 })
 }
 
+// pipes is a listener of connections that go through memory.
+type pipes struct {
+	accepted chan net.Conn
+	closed   chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case conn := <-p.accepted:
+		return conn, nil
+	case <-p.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p pipes) Close() error {
+	close(p.closed)
+	return nil
+}
+
+func (pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
 // gathered are clients of this process.
 type gathered struct {
 	b       *testing.B
@@ -56,11 +78,10 @@ type gathered struct {
 // gather connects so many clients through memory, and returns when each has what
 // there is.
 func (n *node) gather(b *testing.B, size int) *gathered {
-	const room = 2 << 10 // bytes on their way, for each connection and direction
-	listener := bufconn.Listen(room)
+	listener := pipes{accepted: make(chan net.Conn), closed: make(chan struct{})}
 	server := &http.Server{Handler: n.gateway, ErrorLog: slog.NewLogLogger(slog.DiscardHandler, slog.LevelError), ReadHeaderTimeout: time.Minute}
 	certificate := n.TLS.Clone()
-	secure := &tls.Config{Certificates: n.certificates(), NextProtos: []string{"http/1.1"}}
+	secure := &tls.Config{Certificates: n.Secured.Certificates, NextProtos: []string{"http/1.1"}}
 	go func() { _ = server.Serve(tls.NewListener(listener, secure)) }() // ends when it is closed
 	b.Cleanup(func() { server.Close() })
 
@@ -72,11 +93,9 @@ func (n *node) gather(b *testing.B, size int) *gathered {
 		places <- struct{}{}
 		go func() {
 			defer func() { <-places }()
-			conn, err := listener.DialContext(b.Context())
-			if err == nil {
-				err = g.join(tls.Client(conn, certificate), i, n.app)
-			}
-			if err != nil {
+			here, there := net.Pipe()
+			listener.accepted <- there
+			if err := g.join(tls.Client(here, certificate), i, n.app); err != nil {
 				b.Error(err)
 				g.wave.Done()
 			}
@@ -89,7 +108,7 @@ func (n *node) gather(b *testing.B, size int) *gathered {
 	return g
 }
 
-func (g *gathered) join(conn net.Conn, i int, token string) error {
+func (g *gathered) join(conn *tls.Conn, i int, token string) error {
 	g.mu.Lock()
 	g.conns = append(g.conns, conn)
 	g.mu.Unlock()
@@ -104,9 +123,9 @@ func (g *gathered) join(conn net.Conn, i int, token string) error {
 		return errors.New(answer.Status)
 	}
 	c := &client{t: g.b, conn: conn, in: in}
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
-	g.readers.Go(func() { g.listen(c) })
-	return nil
+	g.readers.Go(func() { g.listen(c) }) // first: a pipe holds nothing
+	subscribe := `{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`
+	return c.tryFrame(socket.Final|socket.OpText, true, []byte(subscribe))
 }
 
 func (g *gathered) listen(c *client) {

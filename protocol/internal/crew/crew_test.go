@@ -65,7 +65,7 @@ func TestCrewRelievesThoseHeldUp(t *testing.T) {
 		c.mu.Unlock()
 		close(hold)
 		c.Wait()
-		if got := held.Load(); got != slow || c.heldUp != 0 || len(c.working) != 0 {
+		if got := held.Load(); got != slow || c.places > 2*hands || len(c.working) != 0 {
 			t.Errorf("want all done and nobody held up, got %d %+v", got, c)
 		}
 		c.Add(&task{done: &done}) // it starts again
@@ -74,4 +74,65 @@ func TestCrewRelievesThoseHeldUp(t *testing.T) {
 			t.Errorf("want one more, got %d", got)
 		}
 	})
+}
+
+// Jobs that each wait for a moment, as a write does whose reader comes
+// at once: nobody is held up, however many of them there are.
+func TestCrewThatGoesOnStaysSmall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hands, jobs, patience = 4, 10_000, 5 * time.Millisecond
+		c := New(hands, patience)
+		var done atomic.Int32
+		most := 0
+		for range jobs {
+			c.Add(&pause{time.Millisecond, &done})
+		}
+		for done.Load() < jobs {
+			<-time.After(patience)
+			c.mu.Lock()
+			most = max(most, len(c.working))
+			c.mu.Unlock()
+		}
+		c.Wait()
+		if most > 2*hands {
+			t.Errorf("want about %d hands, there were %d", hands, most)
+		}
+	})
+}
+
+// Those who were slow for a while, all at once, leave nobody waiting behind them.
+func TestCrewIsWholeAgainAfterItWasSlow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const hands, patience = 4, 5 * time.Millisecond
+		c := New(hands, patience)
+		var done atomic.Int32
+		hold := make(chan struct{})
+		defer c.Wait()
+		defer close(hold)
+		for range 10 {
+			c.Add(&task{done: &done, hold: hold})
+		}
+		for range 50 { // each as slow as one that is held up
+			c.Add(&pause{2 * patience, &done})
+		}
+		for done.Load() < 50 {
+			<-time.After(patience)
+		}
+		c.Add(&task{done: &done})
+		<-time.After(100 * patience)
+		synctest.Wait()
+		if got := done.Load(); got != 51 {
+			t.Errorf("want the last job done beside those that are held up, got %d of 51", got)
+		}
+	})
+}
+
+type pause struct {
+	d    time.Duration
+	done *atomic.Int32
+}
+
+func (p *pause) Work() {
+	<-time.After(p.d)
+	p.done.Add(1)
 }
