@@ -58,8 +58,8 @@ func TestRetryAfter(t *testing.T) {
 		err  error
 		want time.Duration
 	}{
-		"throttled":   {auth.Throttled("authenticate", "too many attempts", 90*time.Second), 90 * time.Second},
-		"invalid":     {config.Errorf(config.Invalid, "", "", "x"), 0},
+		"throttled": {auth.Throttled("authenticate", "too many attempts", 90*time.Second), 90 * time.Second},
+		"invalid":   {config.Errorf(config.Invalid, "", "", "x"), 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if got := RetryAfter(c.err); got != c.want {
