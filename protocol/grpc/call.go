@@ -8,9 +8,7 @@ import (
 	"strings"
 	"time"
 
-	rpc "google.golang.org/grpc"
 	"google.golang.org/grpc/metadata"
-	"google.golang.org/grpc/peer"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/setpointhq/setpoint/auth"
@@ -24,12 +22,15 @@ const ok = "ok"
 
 // call is one call under way: its stream, with the caller in the context.
 type call struct {
-	rpc.ServerStream
-	api   *api
-	ctx   context.Context
-	op    string
-	began time.Time
-	noted bool // in the measurements
+	wire
+	api    *api
+	ctx    context.Context
+	id     []string // of the request
+	op     string
+	began  time.Time
+	noted  bool // in the measurements
+	single bool // the client sends one message
+	headed bool // the headers of the answer are sent
 }
 
 // operation is what measurements and logs call a call: "DataService.ReadConfig".
@@ -40,16 +41,40 @@ func operation(service, method string) string {
 // Context implements rpc.ServerStream.
 func (c *call) Context() context.Context { return c.ctx }
 
+// end ends the call from elsewhere. Its status is that of err; nil is success.
+func (c *call) end(err error) {
+	if err != nil {
+		err = c.api.fail(c.ctx, c.op, c.id[0], err)
+	}
+	c.wire.end(err)
+}
+
+// SendMsg implements rpc.ServerStream.
+func (c *call) SendMsg(m any) error {
+	if !c.headed {
+		c.headed = true
+		if err := c.SendHeader(metadata.MD{"x-request-id": c.id}); err != nil {
+			return err
+		}
+	}
+	return c.wire.SendMsg(m)
+}
+
 // RecvMsg implements rpc.ServerStream. A message that is none of its type is the
 // caller's mistake; the library would call it an internal error.
 func (c *call) RecvMsg(m any) error {
 	message, known := m.(proto.Message)
 	if !known {
-		return c.ServerStream.RecvMsg(m)
+		return c.wire.RecvMsg(m)
 	}
-	defer wantMore(c.ctx)()
 	in := incoming{message: message}
-	if err := c.ServerStream.RecvMsg(&in); err != nil {
+	var err error
+	if c.single {
+		err = receive(c.wire, &in, c.api.settings.RequestTimeout)
+	} else {
+		err = c.wire.RecvMsg(&in)
+	}
+	if err != nil {
 		return err
 	}
 	if in.err != nil {
@@ -60,26 +85,31 @@ func (c *call) RecvMsg(m any) error {
 
 // call serves one call: it finds out who is calling, and turns what do returns
 // into the status. No message was read before.
-func (a *api) call(stream rpc.ServerStream, op string, do func(*call) error) error {
-	ctx := stream.Context()
-	id := protocol.RequestIDFrom(metadata.ValueFromIncomingContext(ctx, "x-request-id"))
-	request := auth.Request{ID: id[0], Address: a.addressOf(ctx), Agent: value(ctx, "user-agent")}
-	c := &call{ServerStream: stream, api: a, ctx: auth.WithRequest(ctx, request), op: "-", began: time.Now()}
-	// It fails only if the headers are sent already, which they are not.
-	_ = stream.SetHeader(metadata.MD{"x-request-id": id})
+func (a *api) call(s wire, m method, do func(*call) error) error {
+	from := s.came()
+	c := &call{wire: s, api: a, id: protocol.RequestIDFrom(from.values("x-request-id")), op: "-", began: time.Now(), single: m.single}
+	request := auth.Request{ID: c.id[0], Address: a.proxies.AddressOf(from.peer(), from.values("x-forwarded-for"))}
+	if agent := from.values("user-agent"); len(agent) > 0 {
+		request.Agent = agent[0]
+	}
+	c.ctx = auth.WithRequest(s.Context(), request)
 	err := a.guarded(c.ctx, func() error {
-		if err := a.admit(c, op); err != nil {
+		if err := a.admit(c, m.op); err != nil {
 			return err
 		}
-		c.op = op
+		c.op = m.op
 		return do(c)
 	})
 	if err == nil {
 		c.note(ok)
 		return nil
 	}
+	if !c.headed {
+		// It fails only if the headers are sent already, which they are not.
+		_ = s.SetHeader(metadata.MD{"x-request-id": c.id})
+	}
 	c.note(kindOf(err).String())
-	return a.fail(c.ctx, op, request.ID, err)
+	return a.fail(c.ctx, m.op, request.ID, err)
 }
 
 var errPanic = errors.New("a defect: the call panicked")
@@ -128,7 +158,7 @@ func (a *api) admit(c *call, op string) error {
 
 // identify proves who is calling.
 func (a *api) identify(ctx context.Context) (auth.Identity, error) {
-	given, err := caller.ParseCredentials(metadata.ValueFromIncomingContext(ctx, "authorization"), auth.RequestFrom(ctx).Address)
+	given, err := caller.ParseCredentials(originOf(ctx).values("authorization"), auth.RequestFrom(ctx).Address)
 	if err != nil {
 		return auth.Identity{}, err
 	}
@@ -145,21 +175,4 @@ func (a *api) noteFailure(ctx context.Context, name string, err error) {
 	if kind := config.KindOf(err); name != "" && (kind == config.Unauthenticated || kind == config.Throttled) {
 		a.center.LoginFailed(ctx, name)
 	}
-}
-
-// addressOf returns the IP address of who calls.
-func (a *api) addressOf(ctx context.Context) string {
-	from := ""
-	if p, found := peer.FromContext(ctx); found && p.Addr != nil {
-		from = p.Addr.String()
-	}
-	return a.proxies.AddressOf(from, metadata.ValueFromIncomingContext(ctx, "x-forwarded-for"))
-}
-
-// value returns the first value of a key of the metadata, "" if there is none.
-func value(ctx context.Context, key string) string {
-	if values := metadata.ValueFromIncomingContext(ctx, key); len(values) > 0 {
-		return values[0]
-	}
-	return ""
 }

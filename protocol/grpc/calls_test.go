@@ -289,18 +289,19 @@ func TestAPanicIsAnErrorOfOneCall(t *testing.T) {
 	n := start(t)
 	stream := &fakeStream{ctx: t.Context()}
 	n.api.started.Store(true)
-	err := n.api.call(stream, public, func(*call) error { panic("secret") })
+	err := n.api.call(stream, method{op: public}, func(*call) error { panic("secret") })
 	if s := status.Convert(err); s.Code() != codes.Internal || strings.Contains(s.Proto().String(), "secret") {
 		t.Errorf("want an internal error that tells nothing, got %v", s.Proto())
 	}
 }
 
 type fakeStream struct {
-	rpc.ServerStream
+	wire
 	ctx context.Context
 }
 
 func (f *fakeStream) Context() context.Context  { return f.ctx }
+func (f *fakeStream) came() *origin             { return originOf(f.ctx) }
 func (*fakeStream) SetHeader(metadata.MD) error { return nil }
 
 // noted is an observer that keeps what it is told.
@@ -321,9 +322,9 @@ func TestCallsAreMeasured(t *testing.T) {
 	o := &noted{}
 	n := startOn(t, func(h *protocol.Host) { h.Observer = o })
 	n.api.started.Store(true)
-	_ = n.api.call(&fakeStream{ctx: t.Context()}, "DataService.GetVersion", func(*call) error { return nil })
-	_ = n.api.call(&fakeStream{ctx: t.Context()}, public, func(*call) error { return config.Errorf(config.Conflict, "", "", "x") })
-	_ = n.api.call(&fakeStream{ctx: t.Context()}, public, func(c *call) error { c.note(ok); return errors.New("x") })
+	_ = n.api.call(&fakeStream{ctx: t.Context()}, method{op: "DataService.GetVersion"}, func(*call) error { return nil })
+	_ = n.api.call(&fakeStream{ctx: t.Context()}, method{op: public}, func(*call) error { return config.Errorf(config.Conflict, "", "", "x") })
+	_ = n.api.call(&fakeStream{ctx: t.Context()}, method{op: public}, func(c *call) error { c.note(ok); return errors.New("x") })
 	want := []string{"grpc - unauthenticated", "grpc IdentityService.Login conflict", "grpc IdentityService.Login ok"}
 	if strings.Join(o.calls, "; ") != strings.Join(want, "; ") {
 		t.Errorf("want %q, got %q", want, o.calls)

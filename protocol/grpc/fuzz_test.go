@@ -21,9 +21,12 @@ import (
 type bytesStream struct {
 	ctx      context.Context
 	messages [][]byte
+	result   error // of end
 }
 
 func (s *bytesStream) Context() context.Context   { return s.ctx }
+func (s *bytesStream) came() *origin              { return originOf(s.ctx) }
+func (s *bytesStream) end(err error)              { s.result = err }
 func (*bytesStream) SetHeader(metadata.MD) error  { return nil }
 func (*bytesStream) SendHeader(metadata.MD) error { return nil }
 func (*bytesStream) SetTrailer(metadata.MD)       {}
@@ -76,7 +79,7 @@ func FuzzCalls(f *testing.F) {
 			if known {
 				who = n.root
 			}
-			return c.Handler(&service{api: n.api}, &call{ServerStream: stream, api: n.api, ctx: who})
+			return c.Handler(&service{api: n.api}, &call{wire: stream, api: n.api, ctx: who})
 		})
 		if err == nil {
 			return
@@ -122,8 +125,8 @@ func FuzzWatch(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first, second, third []byte) {
 		// It ends, since what is not closed by the messages is by their end.
 		stream := &bytesStream{ctx: t.Context(), messages: [][]byte{first, second, third, first, first}}
-		open := &rpc.GenericServerStream[setpointv1.WatchRequest, setpointv1.WatchResponse]{ServerStream: &call{ServerStream: stream, api: n.api, ctx: n.root}}
-		if err := (&service{api: n.api}).Watch(open); err == nil || err.Error() == errPanic.Error() {
+		open := &rpc.GenericServerStream[setpointv1.WatchRequest, setpointv1.WatchResponse]{ServerStream: &call{wire: stream, api: n.api, ctx: n.root, id: []string{"id"}}}
+		if err := (&service{api: n.api}).Watch(open); err != nil || stream.result == nil || status.Code(stream.result) == codes.Internal {
 			t.Errorf("want the stream to be refused, got %v", err)
 		}
 	})

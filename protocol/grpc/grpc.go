@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,11 +22,16 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/caller"
+	"github.com/setpointhq/setpoint/protocol/internal/crew"
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 )
 
 // Name of the driver, in settings and measurements.
 const Name = "grpc"
+
+// heldUp is how long the crew waits for a client before somebody else sees to the
+// others.
+const heldUp = 20 * time.Millisecond
 
 // api is the open protocol.
 type api struct {
@@ -42,15 +48,18 @@ type api struct {
 	fragments  *fragment.Cache
 	health     *health
 
-	own     *rpc.Server // on the port of its own; nil if there is none
-	shared  *rpc.Server // on the HTTP port
-	address net.Addr    // of the own port
+	services *services
+	own      *rpc.Server // on the port of its own; nil if there is none
+	address  net.Addr    // of the own port
+	crew     *crew.Crew  // sends what watches are told
 
 	streams streams
 	ending  chan struct{} // closed when the server drains, or is closed before it did
 	closed  chan struct{}
-	stopped atomic.Bool // nothing is served any more
+	cutting chan struct{} // closed when nothing more is waited for
+	stopped atomic.Bool   // nothing is served any more
 	closing sync.Once
+	end     sync.Once
 	running sync.WaitGroup
 }
 
@@ -72,8 +81,7 @@ func (s *Settings) Open(ctx context.Context, host protocol.Host) (protocol.Proto
 		a.running.Go(func() { a.serve(l, host.Fail) })
 		a.log.Info("serving gRPC", "address", a.address.String(), "tls", host.TLS != nil)
 	}
-	a.shared = a.newServer(nil)
-	for name := range a.shared.GetServiceInfo() {
+	for name := range a.services.GetServiceInfo() {
 		host.HTTP("/"+name+"/", http.HandlerFunc(a.serveHTTP))
 	}
 	a.running.Go(a.relayEnd(host.Draining))
@@ -88,7 +96,7 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 	}
 	a := &api{
 		settings: s, center: host.Center, auth: host.Auth, log: host.Log, observer: host.Observer, version: host.Version,
-		ready: host.Ready, proxies: proxies, ending: make(chan struct{}), closed: make(chan struct{}),
+		ready: host.Ready, proxies: proxies, ending: make(chan struct{}), closed: make(chan struct{}), cutting: make(chan struct{}),
 		maxMessage: s.maxMessage(host.Center.Limits()),
 	}
 	if a.ready == nil {
@@ -96,6 +104,8 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 	}
 	a.health = newHealth(a.ready)
 	a.streams.open = map[*stream]struct{}{}
+	a.services = a.newServices()
+	a.crew = crew.New(4*runtime.GOMAXPROCS(0), heldUp)
 	a.fragments, err = fragment.NewCacheOf(int64(s.Fragments), encodeServed)
 	return a, err
 }
@@ -160,6 +170,7 @@ func (a *api) Close(ctx context.Context) error {
 		defer close(stopped)
 		a.running.Wait() // after it all streams are told to end
 		a.streams.wait()
+		a.crew.Wait()
 	}()
 	var err error
 	select {
@@ -168,7 +179,8 @@ func (a *api) Close(ctx context.Context) error {
 		err = ctx.Err()
 	}
 	a.stopped.Store(true)
-	a.shared.Stop()
+	a.end.Do(func() { close(a.cutting) })
+	a.streams.cut()
 	if a.own != nil {
 		a.own.Stop()
 	}

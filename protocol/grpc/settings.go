@@ -32,6 +32,8 @@ type Settings struct {
 
 	// MaxMessage bounds one message of a client.
 	MaxMessage plugin.Size `yaml:"max_message" doc:"largest message of a client; 0 takes limits.change_set_size and 1MiB more"`
+	// RequestTimeout bounds how long a call's only message takes to arrive.
+	RequestTimeout time.Duration `yaml:"request_timeout" doc:"how long the message of a call may take to arrive, on both ports; watches and uploads have limits of their own"`
 	// Fragments is the memory for encoded configs, which all watchers share.
 	Fragments plugin.Size `yaml:"fragment_cache" doc:"memory for configs encoded for watchers"`
 
@@ -63,6 +65,7 @@ func (s *Settings) Defaults() {
 		KeepaliveMin:       10 * time.Second,
 		MaxIdle:            15 * time.Minute,
 		MaxAgeGrace:        time.Minute,
+		RequestTimeout:     30 * time.Second,
 		Fragments:          32 * plugin.MiB,
 		MaxWatchers:        60_000,
 		MaxSubscriptions:   100,
@@ -93,7 +96,7 @@ func (s *Settings) Validate() error {
 		{"handshake_timeout", s.HandshakeTimeout, 100 * time.Millisecond}, {"keepalive_time", s.KeepaliveTime, time.Second},
 		{"keepalive_timeout", s.KeepaliveTimeout, time.Second}, {"keepalive_min", s.KeepaliveMin, 0},
 		{"max_connection_idle", s.MaxIdle, 0}, {"max_connection_age", s.MaxAge, 0}, {"max_connection_age_grace", s.MaxAgeGrace, 0},
-		{"recheck", s.Recheck, time.Millisecond}, {"stream_write_timeout", s.StreamWriteTimeout, time.Millisecond},
+		{"request_timeout", s.RequestTimeout, 10 * time.Millisecond}, {"recheck", s.Recheck, time.Millisecond}, {"stream_write_timeout", s.StreamWriteTimeout, time.Millisecond},
 		{"stream_retry", s.StreamRetry, time.Millisecond},
 	} {
 		want(span.value >= span.least, span.key, "must be at least %s, is %s", span.least, span.value)

@@ -15,15 +15,12 @@ import (
 	"github.com/setpointhq/setpoint/protocol/internal/fragment"
 )
 
-// stream is one open watch. The handler's goroutine waits for its end, another
-// receives until the client has closed its side, and a third one sends, which is
-// there only while there is something to send: neither of the two can be called
-// off but by the return of the first.
+// stream is one open watch. The handler's goroutine receives what the client says,
+// until the stream ends; the crew sends, while there is something to send.
 type stream struct {
 	api    *api
 	call   *call
 	opened time.Time
-	end    chan struct{} // closed with ended
 	client config.Client // the receiver's, once it has greeted
 
 	// sending is since when a message is being sent, sent is when the last one was:
@@ -32,14 +29,13 @@ type stream struct {
 	told          bool // the sender's: that the node is cut off
 
 	mu       sync.Mutex
-	subs     map[uint32]*subscription
+	subs     []*subscription
 	waiting  []*subscription             // have something to send, each once
 	outbox   []*setpointv1.WatchResponse // what goes before
-	writing  bool                        // the sender is there
+	writing  bool                        // the crew sends, or soon will
 	handled  bool                        // the handler is not there any more
 	released bool
 	ended    bool
-	result   error // of the stream, once it has ended
 	greeted  bool
 	leaving  bool          // say good-bye, and end
 	recheck  bool          // look whether the credentials are still good
@@ -82,7 +78,7 @@ func (s *stream) queue(sub *subscription) {
 func (s *stream) hasWork() {
 	if !s.writing && !s.ended {
 		s.writing = true
-		go s.write() // left waits for it
+		s.api.crew.Add(s)
 	}
 }
 
@@ -101,21 +97,20 @@ func (s *stream) post(m *setpointv1.WatchResponse) error {
 // finish ends the stream; the first to say how is heard.
 func (s *stream) finish(result error) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.ended {
-		s.ended, s.result = true, result
-		close(s.end)
+	first := !s.ended
+	s.ended = true
+	s.mu.Unlock()
+	if first {
+		s.call.end(result)
 	}
 }
 
-// handle says that the handler is about to return, and returns with what.
-func (s *stream) handle() error {
+// handle says that the handler is about to return.
+func (s *stream) handle() {
 	s.mu.Lock()
 	s.handled = true
-	result := s.result
 	s.mu.Unlock()
 	s.release()
-	return result
 }
 
 // add begins to serve a subscription; false if the stream has ended.
@@ -126,7 +121,7 @@ func (s *stream) add(sub *subscription, watch *center.Watch) bool {
 		return false
 	}
 	sub.watch = watch
-	s.subs[sub.id] = sub
+	s.subs = append(s.subs, sub)
 	s.queue(sub)
 	s.hasWork()
 	return true
@@ -164,17 +159,37 @@ func (s *stream) tick(now time.Time) {
 	}
 }
 
-// write sends until there is nothing more to send.
-func (s *stream) write() {
-	for do := s.next(); do != nil; do = s.next() {
-		if err := s.api.guarded(s.call.ctx, func() error { do(); return nil }); err != nil {
+// Work implements crew.Job: it sends until there is nothing more to send.
+func (s *stream) Work() {
+	for s.writes() {
+		if err := s.api.guarded(s.call.ctx, s.step); err != nil {
 			s.finish(err)
 		}
 	}
 	s.release()
 }
 
-// next is what the sender does next; nil if nothing, and then it has gone.
+// writes tells whether there is something to send. If not, the sender is gone.
+func (s *stream) writes() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended && (len(s.outbox) > 0 || s.leaving || s.recheck || len(s.waiting) > 0 || s.beat) {
+		return true
+	}
+	s.waiting, s.outbox = nil, nil // an idle stream keeps no room
+	s.writing = false
+	return false
+}
+
+// step does what the sender does next.
+func (s *stream) step() error {
+	if do := s.next(); do != nil {
+		do()
+	}
+	return nil
+}
+
+// next is what the sender does next; nil if nothing.
 func (s *stream) next() func() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -194,7 +209,7 @@ func (s *stream) next() func() {
 		s.waiting = s.waiting[1:]
 		sub.queued = false
 		if sub.watch == nil { // it will be queued again
-			return func() {}
+			return nil
 		}
 		ending := sub.ending
 		return func() { s.deliver(sub, ending) }
@@ -203,10 +218,7 @@ func (s *stream) next() func() {
 		return func() {
 			s.send(&setpointv1.WatchResponse{Event: &setpointv1.WatchResponse_Heartbeat{Heartbeat: &setpointv1.WatchHeartbeat{}}})
 		}
-	default:
-		s.waiting, s.outbox = nil, nil // an idle stream keeps no room
 	}
-	s.writing = false
 	return nil
 }
 

@@ -59,6 +59,13 @@ func (s *streams) leave() {
 	}
 }
 
+// cut ends all watches that still are there, whatever they wait for.
+func (s *streams) cut() {
+	for _, one := range s.list() {
+		one.finish(errGoing("config.watch"))
+	}
+}
+
 // tick looks which watches are due for something.
 func (s *streams) tick(now time.Time) {
 	for _, one := range s.list() {

@@ -81,6 +81,8 @@ func (a *api) steadily(ctx context.Context, do func(ctx context.Context, while f
 		return err
 	case <-ctx.Done():
 		return context.Cause(ctx)
+	case <-a.cutting:
+		return errGoing("")
 	}
 }
 

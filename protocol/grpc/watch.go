@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	rpc "google.golang.org/grpc"
@@ -33,41 +34,35 @@ func (s *service) Watch(open rpc.BidiStreamingServer[setpointv1.WatchRequest, se
 	if !isCall {
 		return errors.New("a watch was not opened by call")
 	}
-	one := &stream{api: s.api, call: c, opened: time.Now(), end: make(chan struct{}), subs: map[uint32]*subscription{}}
+	one := &stream{api: s.api, call: c, opened: time.Now()}
 	one.checkAt = one.opened.Add(time.Duration(rand.Int64N(int64(s.settings.Recheck)) + 1)) //nolint:gosec // spreads load, guards nothing
 	if err := s.streams.enter(one, s.settings.MaxWatchers); err != nil {
 		return err
 	}
 	s.observer.ObserveStreams(Name, 1)
 	c.note(ok) // how long it lasts says nothing of how quick the server is
-	s.streams.group.Go(one.receive)
-	select {
-	case <-one.end:
-	case <-c.ctx.Done():
-		one.finish(c.ctx.Err())
-	}
-	return one.handle()
+	one.finish(s.guarded(c.ctx, one.receive))
+	one.handle()
+	return nil
 }
 
-// receive takes what the client sends until it has closed its side, or sends what
-// it may not.
-func (s *stream) receive() {
+// receive takes what the client sends until the stream ends, or the client sends
+// what it may not.
+func (s *stream) receive() error {
+	in := &setpointv1.WatchRequest{}
 	for {
-		in := &setpointv1.WatchRequest{}
 		err := s.call.RecvMsg(in)
-		if err == nil {
-			err = s.api.guarded(s.call.ctx, func() error { return s.take(in) })
-		}
 		switch {
 		case err == nil:
+			err = s.take(in)
 		case errors.Is(err, io.EOF) && s.hasGreeted():
-			return
+			<-s.call.ctx.Done() // the client has nothing more to say, and listens
+			return s.call.ctx.Err()
 		case errors.Is(err, io.EOF):
-			s.finish(malformed("", "the first message of a watch is a hello; there was none"))
-			return
-		default:
-			s.finish(err)
-			return
+			err = malformed("", "the first message of a watch is a hello; there was none")
+		}
+		if err != nil {
+			return err
 		}
 	}
 }
@@ -125,11 +120,8 @@ func (s *stream) subscribe(in *setpointv1.WatchSubscribe) error {
 	if in.GetOmitContent() {
 		sub.sort = fragment.ChangeOnly
 	}
-	s.mu.Lock()
-	_, taken := s.subs[sub.id]
-	open := len(s.subs)
-	s.mu.Unlock()
-	if taken {
+	taken, open := s.find(sub.id)
+	if taken != nil {
 		return malformed("subscribe.id", "a subscription of the stream has this id; give each its own")
 	}
 	if most := s.api.settings.MaxSubscriptions; open >= most {
@@ -150,13 +142,28 @@ func (s *stream) subscribe(in *setpointv1.WatchSubscribe) error {
 // unsubscribe ends a subscription. One that is not there has ended by itself
 // while the client said so.
 func (s *stream) unsubscribe(id uint32) {
+	sub, _ := s.find(id)
+	if sub == nil {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if sub, found := s.subs[id]; found {
-		sub.ending = true
-		s.queue(sub)
-		s.hasWork()
+	sub.ending = true
+	s.queue(sub)
+	s.hasWork()
+}
+
+// find returns the subscription with an id, nil if there is none, and how many
+// there are.
+func (s *stream) find(id uint32) (found *subscription, open int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, sub := range s.subs {
+		if sub.id == id {
+			found = sub
+		}
 	}
+	return found, len(s.subs)
 }
 
 func (s *stream) acknowledge(in *setpointv1.WatchAcknowledge) error {
@@ -223,7 +230,7 @@ func (s *stream) deliver(sub *subscription, ending bool) {
 func (s *stream) drop(sub *subscription, err error) {
 	sub.watch.Close()
 	s.mu.Lock()
-	delete(s.subs, sub.id)
+	s.subs = slices.DeleteFunc(s.subs, func(other *subscription) bool { return other == sub })
 	s.mu.Unlock()
 	s.send(s.endedMessage(sub.id, err))
 }
