@@ -27,7 +27,6 @@ func BenchmarkVeryMany(b *testing.B) {
 	n.publish(pathA, "a: 0\n")
 	crowd := n.gather(b, size)
 	heap, stack := memory()
-	b.ReportMetric(float64(heap+stack)/size, "B/conn-and-client")
 	version := 0
 	for b.Loop() {
 		version++
@@ -36,6 +35,7 @@ func BenchmarkVeryMany(b *testing.B) {
 		crowd.wave.Wait()
 	}
 	b.StopTimer()
+	b.ReportMetric(float64(heap+stack)/size, "B/conn-and-client")
 	if got := n.gateway.opened(); got != size {
 		b.Errorf("want %d connections open, got %d", size, got)
 	}
