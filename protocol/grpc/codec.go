@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"google.golang.org/grpc/mem"
@@ -18,6 +19,14 @@ func (codec) Name() string { return "proto" }
 // encoded is a message that is bytes already. What several are sent is shared.
 type encoded struct{ parts mem.BufferSlice }
 
+// joined returns the message in one part, for when it is sent often.
+func (e *encoded) joined() *encoded {
+	return &encoded{mem.BufferSlice{mem.SliceBuffer(e.parts.Materialize())}}
+}
+
+// weight is how many bytes it takes in a cache, about.
+func (e *encoded) weight() int { return e.parts.Len() + 256 }
+
 // incoming is a message that is being received, with what is wrong with it.
 type incoming struct {
 	message proto.Message
@@ -28,7 +37,7 @@ type incoming struct {
 func (codec) Marshal(v any) (mem.BufferSlice, error) {
 	switch m := v.(type) {
 	case *encoded:
-		return m.parts, nil
+		return slices.Clone(m.parts), nil // the library may change what it gets
 	case proto.Message:
 		b, err := marshal(m)
 		return mem.BufferSlice{mem.SliceBuffer(b)}, err

@@ -46,6 +46,7 @@ type api struct {
 	started    atomic.Bool // ready was true once
 	proxies    caller.Proxies
 	fragments  *fragment.Cache
+	messages   *fragment.Shared[*encoded] // to watches
 	health     *health
 
 	services *services
@@ -106,6 +107,9 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 	a.streams.open = map[*stream]struct{}{}
 	a.services = a.newServices()
 	a.crew = crew.New(4*runtime.GOMAXPROCS(0), heldUp)
+	if a.messages, err = fragment.NewShared(int64(s.Messages), (*encoded).weight); err != nil {
+		return nil, err
+	}
 	a.fragments, err = fragment.NewCacheOf(int64(s.Fragments), encodeServed)
 	return a, err
 }

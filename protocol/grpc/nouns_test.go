@@ -247,9 +247,9 @@ func TestPartsMakeTheDescribedMessages(t *testing.T) {
 		}
 		for _, id := range []uint32{0, 1, 1 << 31} {
 			c := changes{revision: "2s.k3j9", reset: true, current: size > 0, partial: size == 0}
-			c.serve(part)
-			c.serve(part)
-			c.remove("acme/shop/prod/b.json")
+			c.add(prod.Join("a.json"), part)
+			c.add(prod.Join("a.json"), part)
+			c.add(prod.Join("b.json"), nil)
 			m, length := c.encode(id)
 			want := &setpointv1.WatchResponse{SubscriptionId: id, Event: &setpointv1.WatchResponse_Changes{Changes: &setpointv1.WatchChanges{
 				Revision: "2s.k3j9", Reset_: true, Current: size > 0, Partial: size == 0,

@@ -36,6 +36,8 @@ type Settings struct {
 	RequestTimeout time.Duration `yaml:"request_timeout" doc:"how long the message of a call may take to arrive, on both ports; watches and uploads have limits of their own"`
 	// Fragments is the memory for encoded configs, which all watchers share.
 	Fragments plugin.Size `yaml:"fragment_cache" doc:"memory for configs encoded for watchers"`
+	// Messages is the memory for messages that many watchers are sent alike.
+	Messages plugin.Size `yaml:"message_cache" doc:"memory for messages that many watchers are sent alike"`
 
 	// MaxWatchers and MaxSubscriptions bound watches.
 	MaxWatchers      int `yaml:"max_watchers" doc:"most watches open at a time on this node"`
@@ -67,6 +69,7 @@ func (s *Settings) Defaults() {
 		MaxAgeGrace:        time.Minute,
 		RequestTimeout:     30 * time.Second,
 		Fragments:          32 * plugin.MiB,
+		Messages:           16 * plugin.MiB,
 		MaxWatchers:        60_000,
 		MaxSubscriptions:   100,
 		Recheck:            15 * time.Second,
@@ -114,6 +117,7 @@ func (s *Settings) Validate() error {
 	want(s.MaxHeader >= 4*plugin.KiB && s.MaxHeader <= plugin.MiB, "max_header", "must be from 4KiB to 1MiB, is %s", s.MaxHeader)
 	want(s.MaxMessage == 0 || s.MaxMessage >= plugin.KiB && s.MaxMessage <= plugin.GiB, "max_message", "must be 0, or from 1KiB to 1GiB, is %s", s.MaxMessage)
 	want(s.Fragments >= plugin.MiB, "fragment_cache", "must be at least 1MiB, is %s", s.Fragments)
+	want(s.Messages >= plugin.MiB, "message_cache", "must be at least 1MiB, is %s", s.Messages)
 	if _, err := s.proxies(); err != nil {
 		errs = append(errs, err)
 	}

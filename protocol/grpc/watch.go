@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"io"
 	"math/rand/v2"
@@ -218,7 +219,7 @@ func (s *stream) deliver(sub *subscription, ending bool) {
 	case !more:
 		return
 	}
-	sent, err := s.sendDelivery(s.call.ctx, sub, d)
+	sent, err := s.sendDelivery(s.call.ctx, sub, &d)
 	if err != nil {
 		s.drop(sub, err)
 		return
@@ -237,7 +238,15 @@ func (s *stream) drop(sub *subscription, err error) {
 
 // sendDelivery sends a delivery in as many messages as it takes. The error is
 // that of a content which cannot be had; a client that is gone is none.
-func (s *stream) sendDelivery(ctx context.Context, sub *subscription, d center.Delivery) (sent int, err error) {
+func (s *stream) sendDelivery(ctx context.Context, sub *subscription, d *center.Delivery) (sent int, err error) {
+	if fragment.Size(d, sub.sort) <= fragment.Whole {
+		m, err := s.api.message(ctx, sub, d)
+		if err == nil {
+			s.send(m)
+			sent = m.parts.Len()
+		}
+		return sent, err
+	}
 	message := changes{revision: string(d.Revision), reset: d.Reset}
 	flush := func() bool {
 		m, size := message.encode(sub.id)
@@ -246,12 +255,9 @@ func (s *stream) sendDelivery(ctx context.Context, sub *subscription, d center.D
 		return s.send(m)
 	}
 	for i := range d.Changes {
-		c := &d.Changes[i]
-		var part []byte
-		if c.Release != nil {
-			if part, err = s.api.fragments.Get(ctx, c.Release, sub.sort, sub.watch.Content); err != nil {
-				return sent, err
-			}
+		part, err := s.api.part(ctx, sub, d.Changes[i].Release)
+		if err != nil {
+			return sent, err
 		}
 		if message.size > 0 && message.size+len(part) > fullMessage {
 			message.partial = true
@@ -259,15 +265,37 @@ func (s *stream) sendDelivery(ctx context.Context, sub *subscription, d center.D
 				return sent, nil
 			}
 		}
-		if c.Release != nil {
-			message.serve(part)
-		} else {
-			message.remove(c.Path.String())
-		}
+		message.add(d.Changes[i].Path, part)
 	}
 	message.current = d.Current
 	flush()
 	return sent, nil
+}
+
+// part returns what is told of a release, encoded; nil if there is none.
+func (a *api) part(ctx context.Context, sub *subscription, r *config.Release) ([]byte, error) {
+	if r == nil {
+		return nil, nil
+	}
+	return a.fragments.Get(ctx, r, sub.sort, sub.watch.Content)
+}
+
+// message returns a whole delivery as all are sent it who are told the same.
+func (a *api) message(ctx context.Context, sub *subscription, d *center.Delivery) (*encoded, error) {
+	var scratch [256]byte
+	key := fragment.AppendKey(binary.AppendUvarint(scratch[:0], uint64(sub.id)), d, sub.sort)
+	return a.messages.Get(ctx, key, func() (*encoded, error) {
+		message := changes{revision: string(d.Revision), reset: d.Reset, current: d.Current}
+		for i := range d.Changes {
+			part, err := a.part(ctx, sub, d.Changes[i].Release)
+			if err != nil {
+				return nil, err
+			}
+			message.add(d.Changes[i].Path, part)
+		}
+		m, _ := message.encode(sub.id)
+		return m.joined(), nil
+	})
 }
 
 // tellStale tells the client that the node is cut off, or no longer is, if that

@@ -307,3 +307,31 @@ func TestClientsThatGo(t *testing.T) {
 	}
 	n.eventually("all streams to be gone", func() bool { return len(n.api.streams.list()) == 0 })
 }
+
+// What many are told alike is encoded once; another id of the subscription, or
+// contents left out, are another message.
+func TestWatchersShareMessages(t *testing.T) {
+	n := start(t)
+	n.publish("a.json", "1")
+	app := n.app()
+	var all []*watching
+	for range 4 {
+		w := n.watch(app, nil)
+		w.subscribe(patterns(1, "a.json"))
+		w.hears(`1: reset current a.json@1="1"`)
+		all = append(all, w)
+	}
+	if got := n.api.messages.Len(); got != 1 {
+		t.Errorf("want one message for all, got %d", got)
+	}
+	all[0].subscribe(patterns(2, "a.json"))
+	all[0].hears(`2: reset current a.json@1="1"`)
+	brief := patterns(3, "a.json")
+	brief.OmitContent = true
+	all[0].subscribe(brief)
+	all[0].hears(`3: reset current a.json@1=""`)
+	n.publish("a.json", "2")
+	for _, w := range all[1:] {
+		w.hears(`1: a.json@2="2"`)
+	}
+}

@@ -94,14 +94,15 @@ type changes struct {
 	size                    int // of the last two
 }
 
-func (c *changes) serve(fragment []byte) {
-	c.served = append(c.served, fragment)
-	c.size += sizeOfBytes(fieldServed, len(fragment))
-}
-
-func (c *changes) remove(path string) {
-	c.removed = append(c.removed, path)
-	c.size += sizeOfBytes(fieldRemoved, len(path))
+// add adds what is served of a config, a ServedConfig; nil if nothing is any more.
+func (c *changes) add(path config.Path, served []byte) {
+	if served != nil {
+		c.served = append(c.served, served)
+		c.size += sizeOfBytes(fieldServed, len(served))
+		return
+	}
+	c.removed = append(c.removed, path.String())
+	c.size += sizeOfBytes(fieldRemoved, len(path.String()))
 }
 
 // encode makes a WatchResponse of it, and tells how long it is.
