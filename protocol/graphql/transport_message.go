@@ -72,6 +72,7 @@ func isNull(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw,
 type initPayload struct {
 	Token         config.Secret   `json:"token,omitzero"`
 	Authorization config.Secret   `json:"authorization,omitzero"`
+	Header        config.Secret   `json:"Authorization,omitzero"` // as most clients' examples have it
 	Basic         *basic          `json:"basic,omitempty"`
 	Instance      string          `json:"instance,omitempty"`
 	Labels        json.RawMessage `json:"labels,omitempty"` // an object, or a text as the header has it
@@ -105,7 +106,7 @@ func readInit(payload json.RawMessage, address string) (g greeting, err error) {
 	}
 	g.client.Address = address
 	ways := 0
-	for _, given := range []bool{!p.Token.Empty(), !p.Authorization.Empty(), p.Basic != nil} {
+	for _, given := range []bool{!p.Token.Empty(), !p.Authorization.Empty(), !p.Header.Empty(), p.Basic != nil} {
 		if given {
 			ways++
 		}
@@ -115,8 +116,8 @@ func readInit(payload json.RawMessage, address string) (g greeting, err error) {
 	}
 	g.given = auth.Credentials{Token: p.Token, Address: address}
 	switch {
-	case !p.Authorization.Empty():
-		g.given, err = caller.ParseCredentials([]string{p.Authorization.Reveal()}, address)
+	case !p.Authorization.Empty() || !p.Header.Empty():
+		g.given, err = caller.ParseCredentials([]string{p.Authorization.Reveal() + p.Header.Reveal()}, address) // one of them is empty
 	case p.Basic != nil && p.Basic.Username == "":
 		err = problem.Malformed(where+".basic", "want a username and a password")
 	case p.Basic != nil:

@@ -25,6 +25,7 @@ func TestWaysToSayWhoIsThere(t *testing.T) {
 	}{
 		"token":                     {payload: `{"token":"` + n.app + `"}`},
 		"authorization with bearer": {payload: `{"authorization":"Bearer ` + n.app + `"}`},
+		"as the header is written":  {payload: `{"Authorization":"Bearer ` + n.app + `"}`},
 		"authorization with basic":  {payload: `{"authorization":"Basic ` + encoded + `"}`},
 		"basic":                     {payload: `{"basic":{"username":"vera","password":"` + veraPassword + `"}}`},
 		"header":                    {dial: dial{auth: "Bearer " + n.app}, payload: `{}`},
@@ -82,6 +83,7 @@ func TestCloseCodes(t *testing.T) {
 		"a bad password":          {say: []string{`{"type":"connection_init","payload":{"basic":{"username":"vera","password":"x"}}}`}, code: 4403},
 		"an odd authorization":    {say: []string{`{"type":"connection_init","payload":{"authorization":"Digest x"}}`}, code: 4403, says: "neither"},
 		"no name":                 {say: []string{`{"type":"connection_init","payload":{"basic":{"username":"","password":"x"}}}`}, code: 4400},
+		"the header twice":        {say: []string{`{"type":"connection_init","payload":{"Authorization":"Bearer x","authorization":"Bearer x"}}`}, code: 4400, says: "one of"},
 		"credentials twice":       {say: []string{`{"type":"connection_init","payload":{"token":"x","authorization":"Bearer x"}}`}, code: 4400, says: "one of"},
 		"credentials again":       {dial: dial{auth: "Bearer " + n.app}, say: []string{initial}, code: 4400, says: "already"},
 		"an unknown key":          {say: []string{`{"type":"connection_init","payload":{"slott":"x"}}`}, code: 4400, says: "slott"},

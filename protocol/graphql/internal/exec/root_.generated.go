@@ -6289,8 +6289,8 @@ What can be asked. Nothing is changed by it.
 
 Who the client is, by which rollouts choose what it is served, is said as in REST: by
 the headers Setpoint-Instance, Setpoint-Labels (key=value,key=value) and Setpoint-Slot,
-or the query parameters instance, labels and slot; over WebSocket by keys of these
-names in the payload of connection_init.
+or the query parameters instance, labels and slot; over WebSocket by the keys instance,
+labels and slot in the payload of connection_init.
 
 Lists come in pages: limit is the most that a page may hold, 0 means 100, at most
 1,000; after is the next of the page before, which is empty on the last page.
