@@ -71,16 +71,10 @@ func (s *Settings) Open(ctx context.Context, host protocol.Host) (protocol.Proto
 	if err != nil {
 		return nil, err
 	}
-	if s.Addr != "" {
-		l, err := listen(ctx, s.Addr, host)
-		if err != nil {
+	if s.Port.Addr != "" {
+		if err := a.openPort(ctx, host); err != nil {
 			return nil, err
 		}
-		a.address = l.Addr()
-		a.own = a.newServer(host.TLS)
-		l = netutil.LimitListener(l, s.MaxConnections)
-		a.running.Go(func() { a.serve(l, host.Fail) })
-		a.log.Info("serving gRPC", "address", a.address.String(), "tls", host.TLS != nil)
 	}
 	for name := range a.services.GetServiceInfo() {
 		host.HTTP("/"+name+"/", http.HandlerFunc(a.serveHTTP))
@@ -114,13 +108,24 @@ func newAPI(s Settings, host protocol.Host) (*api, error) {
 	return a, err
 }
 
-// listen binds the port. A host that lends no listener is one of tests.
-func listen(ctx context.Context, addr string, host protocol.Host) (net.Listener, error) {
-	if host.Listen != nil {
-		return host.Listen(ctx, place+".addr", addr)
+// openPort serves on a port of its own.
+func (a *api) openPort(ctx context.Context, host protocol.Host) error {
+	const key = place + ".port"
+	p := a.settings.Port
+	secured, err := host.Secure(key+".tls", p.TLS)
+	if err != nil {
+		return err
 	}
-	var lc net.ListenConfig
-	return lc.Listen(ctx, "tcp", addr)
+	l, err := host.Listen(ctx, key+".addr", p.Addr)
+	if err != nil {
+		return err
+	}
+	a.address = l.Addr()
+	a.own = a.newServer(secured)
+	l = netutil.LimitListener(l, p.MaxConnections)
+	a.running.Go(func() { a.serve(l, host.Fail) })
+	a.log.Info("serving a protocol on a port of its own", "protocol", Name, "address", a.address.String(), "tls", secured != nil)
+	return nil
 }
 
 // serve serves on the own port until the server is stopped.
@@ -193,6 +198,6 @@ func (a *api) Close(ctx context.Context) error {
 }
 
 var (
-	_ protocol.Driver   = (*Settings)(nil)
-	_ protocol.Protocol = (*api)(nil)
+	_ protocol.SelfServer = (*Settings)(nil)
+	_ protocol.Protocol   = (*api)(nil)
 )

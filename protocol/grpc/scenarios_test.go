@@ -65,7 +65,7 @@ func driver(addr string) func() protocol.Driver {
 	return func() protocol.Driver {
 		var s Settings
 		s.Defaults()
-		s.Addr, s.Recheck = addr, 50*time.Millisecond
+		s.Port.Addr, s.Recheck = addr, 50*time.Millisecond
 		return &s
 	}
 }

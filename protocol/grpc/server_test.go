@@ -184,10 +184,10 @@ func TestSettings(t *testing.T) {
 	if got := s.maxMessage(limits); got != 2<<20 {
 		t.Errorf("want messages of 2 MiB, got %d", got)
 	}
-	s = Settings{Addr: "nowhere", MaxMessage: 1, MaxSubscriptions: 1 << 20, TrustedProxies: []string{"x"}, KeepaliveTime: time.Millisecond}
+	s = Settings{Port: protocol.Port{Addr: "nowhere"}, MaxMessage: 1, MaxSubscriptions: 1 << 20, TrustedProxies: []string{"x"}, KeepaliveTime: time.Millisecond}
 	err := s.Validate()
 	for _, key := range []string{
-		"addr", "max_message", "max_subscriptions", "trusted_proxies", "max_connections", "max_concurrent_streams", "max_header",
+		"port.addr", "port.max_connections", "max_message", "max_subscriptions", "trusted_proxies", "max_concurrent_streams", "max_header",
 		"handshake_timeout", "keepalive_time", "keepalive_timeout", "max_watchers", "fragment_cache", "recheck", "stream_write_timeout", "stream_retry",
 	} {
 		if err == nil || !strings.Contains(err.Error(), "protocols.grpc."+key+":") && !strings.Contains(err.Error(), "protocols.grpc."+key) {

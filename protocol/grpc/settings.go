@@ -2,24 +2,23 @@ package grpc
 
 import (
 	"errors"
-	"net"
 	"time"
 
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/plugin"
+	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/caller"
 )
 
 // Settings of the grpc driver.
 type Settings struct {
-	// Addr is where it listens beside the HTTP port.
-	Addr string `yaml:"addr" doc:"the address of a port of its own, host:port, with the certificate of the HTTP port; empty for none: the HTTP port serves gRPC in any case"`
+	// Port is one of its own beside the HTTP port.
+	Port protocol.Port `yaml:"port" doc:"a port of its own, beside the HTTP port, which serves gRPC in any case"`
 	// TrustedProxies are the peers whose x-forwarded-for is believed.
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses or networks (CIDR) of reverse proxies whose x-forwarded-for metadata tells the client's address; others' is ignored"`
 
 	// The bounds of connections to the own port; the HTTP port has its own.
-	MaxConnections   int           `yaml:"max_connections" doc:"how many connections the own port holds at a time; more wait to be accepted"`
 	MaxStreams       int           `yaml:"max_concurrent_streams" doc:"most calls and watches under way at a time on one connection to the own port"`
 	MaxHeader        plugin.Size   `yaml:"max_header" doc:"largest size of a call's metadata, on the own port"`
 	HandshakeTimeout time.Duration `yaml:"handshake_timeout" doc:"how long a connection to the own port may take to be set up, TLS included"`
@@ -57,8 +56,7 @@ type Settings struct {
 // Defaults fills every field.
 func (s *Settings) Defaults() {
 	*s = Settings{
-		Addr:               ":7401",
-		MaxConnections:     60_000,
+		Port:               protocol.DefaultPort(),
 		MaxStreams:         1000,
 		MaxHeader:          16 * plugin.KiB,
 		HandshakeTimeout:   10 * time.Second,
@@ -89,9 +87,6 @@ func (s *Settings) Validate() error {
 			errs = append(errs, config.Errorf(config.Invalid, "settings", place+"."+key, format, args...))
 		}
 	}
-	if _, _, err := net.SplitHostPort(s.Addr); s.Addr != "" {
-		want(err == nil, "addr", "%q is no address; write host:port or :port", s.Addr)
-	}
 	for _, span := range []struct {
 		key          string
 		value, least time.Duration
@@ -109,7 +104,7 @@ func (s *Settings) Validate() error {
 		value int
 		most  int
 	}{
-		{"max_connections", s.MaxConnections, 1 << 30}, {"max_concurrent_streams", s.MaxStreams, 1 << 30},
+		{"max_concurrent_streams", s.MaxStreams, 1 << 30},
 		{"max_watchers", s.MaxWatchers, 1 << 30}, {"max_subscriptions", s.MaxSubscriptions, 10_000},
 	} {
 		want(count.value >= 1 && count.value <= count.most, count.key, "must be from 1 to %d, is %d", count.most, count.value)
@@ -121,8 +116,15 @@ func (s *Settings) Validate() error {
 	if _, err := s.proxies(); err != nil {
 		errs = append(errs, err)
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, s.Port.Validate(place+".port"))...)
 }
+
+// OwnPort implements protocol.Ported.
+func (s *Settings) OwnPort() protocol.Port { return s.Port }
+
+// ServesItself implements protocol.SelfServer: the library's server costs less than
+// HTTP's.
+func (*Settings) ServesItself() {}
 
 // proxies parses TrustedProxies.
 func (s *Settings) proxies() (caller.Proxies, error) {

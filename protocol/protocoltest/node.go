@@ -183,6 +183,7 @@ func (n *Node) serve(tb testing.TB, driver protocol.Driver) {
 			return map[string]string{"json": "application/json", "yaml": "application/yaml", "text": "text/plain"}[format]
 		},
 		Draining: n.draining, HTTP: mux.Handle, TLS: listener.TLS,
+		Secure: func(string, protocol.TLSFiles) (*tls.Config, error) { return listener.TLS, nil },
 		Listen: func(ctx context.Context, _, addr string) (net.Listener, error) {
 			return (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		},

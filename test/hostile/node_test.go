@@ -60,7 +60,7 @@ func start(t testing.TB, settings ...string) *node {
 	process.Program, process.Args = built, []string{"serve"}
 	process.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SETPOINT_DATA_DIR=" + filepath.Join(dir, "data"),
-		"SETPOINT_HTTP_ADDR=" + n.addr, "SETPOINT_ADMIN_ADDR=" + n.admin, "SETPOINT_PROTOCOLS_GRPC_ADDR=" + n.grpc,
+		"SETPOINT_HTTP_ADDR=" + n.addr, "SETPOINT_ADMIN_ADDR=" + n.admin, "SETPOINT_PROTOCOLS_GRPC_PORT_ADDR=" + n.grpc,
 		"SETPOINT_PROTOCOLS=" + strings.Join(drivers, ","), "SETPOINT_STORE_ETCD_UNSAFE_NO_FSYNC=true",
 		"SETPOINT_LOG_LEVEL=debug",
 		"GOGC=40", // what is garbage must not hide what is kept

@@ -58,7 +58,7 @@ func newNode(t testing.TB, protocols string, settings ...string) *node {
 		"SETPOINT_AUTH_BASIC_MEMORY=7MiB", "SETPOINT_AUTH_BASIC_TIME=5", "SETPOINT_STORE_ETCD_UNSAFE_NO_FSYNC=true",
 	}
 	if strings.Contains(protocols, "grpc") {
-		n.process.Env = append(n.process.Env, "SETPOINT_PROTOCOLS_GRPC_ADDR="+n.grpc)
+		n.process.Env = append(n.process.Env, "SETPOINT_PROTOCOLS_GRPC_PORT_ADDR="+n.grpc)
 	}
 	for _, s := range settings {
 		n.process.Env = append(n.process.Env, "SETPOINT_"+s)

@@ -156,7 +156,7 @@ func (e Env) serve(ctx context.Context, cmd *cobra.Command, setup bench.Setup, r
 		"data_dir": setup.Dir, "http.addr": "127.0.0.1:0", "admin.addr": "127.0.0.1:0", "log.level": "warn",
 	}
 	if slices.Contains(spoken, "grpc") {
-		values["protocols.grpc.addr"] = setup.GRPC
+		values["protocols.grpc.port.addr"] = setup.GRPC
 	} else {
 		setup.GRPC = ""
 	}

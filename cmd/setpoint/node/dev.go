@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -53,6 +54,7 @@ func (e Env) runDev(cmd *cobra.Command, f devFlags) (err error) {
 		{Name: "setpoint dev", Key: "data_dir", Value: filepath.Join("data", "dev")},
 		{Name: "setpoint dev", Key: "http.addr", Value: "127.0.0.1:7400"},
 		{Name: "setpoint dev", Key: "log.level", Value: "warn"},
+		{Name: "setpoint dev", Key: "protocols", Value: strings.Join(e.Drivers.Protocols.Names(), ",")},
 	}
 	if f.noTLS {
 		from.Flags = append(from.Flags, server.Flag{Name: "--no-tls", Key: "tls.enabled", Value: "false"})
@@ -72,8 +74,8 @@ func (e Env) runDev(cmd *cobra.Command, f devFlags) (err error) {
 	if err != nil {
 		return err
 	}
-	for key, addr := range map[string]string{"http.addr": s.HTTP.Addr, "admin.addr": s.Admin.Addr} {
-		if addr != "" && !server.Loopback(addr) {
+	for key, addr := range s.Addresses() {
+		if !server.Loopback(addr) {
 			return config.Errorf(config.Invalid, "dev", key, "%q can be reached from other machines; 'setpoint dev' listens on 127.0.0.1 only, 'setpoint serve' anywhere", addr)
 		}
 	}

@@ -207,6 +207,14 @@ func TestDevIsForThisMachineOnly(t *testing.T) {
 			t.Errorf("%v: want it refused, got %v", args, err)
 		}
 	}
+	file := filepath.Join(dir, "settings.yaml")
+	if err := os.WriteFile(file, []byte("protocols: {rest: {}, grpc: {port: {addr: \":0\"}}}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := once(onFreePorts("dev", "--data-dir", dir, "--config", file)...)
+	if config.KindOf(err) != config.Invalid || !strings.Contains(err.Error(), "protocols.grpc.port.addr") {
+		t.Errorf("want the port of a protocol refused too, got %v", err)
+	}
 }
 
 func TestServeShowsThePasswordOnceAndResetsIt(t *testing.T) {
