@@ -23,14 +23,15 @@ const ok = "ok"
 // call is one call under way: its stream, with the caller in the context.
 type call struct {
 	wire
-	api    *api
-	ctx    context.Context
-	id     []string // of the request
-	op     string
-	began  time.Time
-	noted  bool // in the measurements
-	single bool // the client sends one message
-	headed bool // the headers of the answer are sent
+	api     *api
+	ctx     context.Context
+	id      []string // of the request
+	address string   // of the client
+	op      string
+	began   time.Time
+	noted   bool // in the measurements
+	single  bool // the client sends one message
+	headed  bool // the headers of the answer are sent
 }
 
 // operation is what measurements and logs call a call: "DataService.ReadConfig".
@@ -92,6 +93,7 @@ func (a *api) call(s wire, m method, do func(*call) error) error {
 	if agent := from.values("user-agent"); len(agent) > 0 {
 		request.Agent = agent[0]
 	}
+	c.address = request.Address
 	c.ctx = auth.WithRequest(s.Context(), request)
 	err := a.guarded(c.ctx, func() error {
 		if err := a.admit(c, m.op); err != nil {
@@ -148,7 +150,7 @@ func (a *api) admit(c *call, op string) error {
 	if op == public {
 		return nil
 	}
-	identity, err := a.identify(c.ctx)
+	identity, err := c.identify()
 	if err != nil {
 		return err
 	}
@@ -157,14 +159,14 @@ func (a *api) admit(c *call, op string) error {
 }
 
 // identify proves who is calling.
-func (a *api) identify(ctx context.Context) (auth.Identity, error) {
-	given, err := caller.ParseCredentials(originOf(ctx).values("authorization"), auth.RequestFrom(ctx).Address)
+func (c *call) identify() (auth.Identity, error) {
+	given, err := caller.ParseCredentials(c.came().values("authorization"), c.address)
 	if err != nil {
 		return auth.Identity{}, err
 	}
-	identity, err := a.auth.Authenticate(ctx, given)
+	identity, err := c.api.auth.Authenticate(c.ctx, given)
 	if err != nil {
-		a.noteFailure(ctx, given.Username, err)
+		c.api.noteFailure(c.ctx, given.Username, err)
 	}
 	return identity, err
 }

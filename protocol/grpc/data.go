@@ -34,8 +34,19 @@ func (a *api) stale() *durationpb.Duration {
 	return nil
 }
 
-// ReadConfig implements setpointv1.DataServiceServer.
+// ReadConfig implements setpointv1.DataServiceServer. What is sent is what readConfig
+// makes, as it is.
 func (s *service) ReadConfig(ctx context.Context, in *setpointv1.ReadConfigRequest) (*setpointv1.ReadConfigResponse, error) {
+	m, err := s.readConfig(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	answer := &setpointv1.ReadConfigResponse{}
+	return answer, unmarshal(m.parts, answer)
+}
+
+// readConfig answers with a config that is encoded once for all who read it.
+func (s *service) readConfig(ctx context.Context, in *setpointv1.ReadConfigRequest) (*encoded, error) {
 	var q asked
 	read := center.Read{
 		Path: q.path("path", in.GetPath()), Client: q.client(ctx, in.GetClient()), Protocol: Name, Freshness: q.freshness(in.GetFreshness()),
@@ -47,14 +58,15 @@ func (s *service) ReadConfig(ctx context.Context, in *setpointv1.ReadConfigReque
 	if err != nil {
 		return nil, err
 	}
-	answer := &setpointv1.ReadConfigResponse{
-		Config: servedOf(served.Release), Revision: string(served.Revision), Stale: s.stale(),
-		Unchanged: in.GetHeldDigest() == served.Release.Digest,
+	unchanged, sort := in.GetHeldDigest() == served.Release.Digest, fragment.ChangeContent
+	if unchanged {
+		sort = fragment.ChangeOnly
 	}
-	if !answer.Unchanged {
-		answer.Config.Content, err = s.center.Content(ctx, served.Release)
+	part, err := s.fragments.Get(ctx, served.Release, sort, s.center.Content)
+	if err != nil {
+		return nil, err
 	}
-	return answer, err
+	return answerOf(part, served.Revision, unchanged, s.stale()), nil
 }
 
 // ReadEnv implements setpointv1.DataServiceServer.

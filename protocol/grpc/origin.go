@@ -121,13 +121,16 @@ func (s ownStream) end(err error) {
 // receive reads a message that must arrive within some time: who sends one byte now
 // and then holds no call for ever.
 func receive(s wire, m any, within time.Duration) error {
-	late := config.Errorf(config.Timeout, "", "", "the message did not arrive within %s (request_timeout)", within)
-	timer := time.AfterFunc(within, func() { s.end(statusOf(late, "").Err()) })
+	timer := time.AfterFunc(within, func() { s.end(statusOf(errLate(within), "").Err()) })
 	err := s.RecvMsg(m)
 	if !timer.Stop() && err != nil {
-		return late
+		return errLate(within)
 	}
 	return err
+}
+
+func errLate(within time.Duration) error {
+	return config.Errorf(config.Timeout, "", "", "the message did not arrive within %s (request_timeout)", within)
 }
 
 // openStream is the stream of a call that asks nobody who is calling.

@@ -13,6 +13,9 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
+// window is how much a client may send in a call before anybody asks for it, in bytes.
+const window = 128 << 10
+
 // newServer makes the server of the own port; secure is nil for one that speaks
 // plainly.
 func (a *api) newServer(secure *tls.Config) *rpc.Server {
@@ -33,6 +36,10 @@ func (a *api) newServer(secure *tls.Config) *rpc.Server {
 		// Thousands of connections do nothing most of the time: none needs a second
 		// buffer for reading beside that of TLS.
 		rpc.ReadBufferSize(0),
+		// Windows that adapt cost a ping for every call, and let a client that is not
+		// read leave megabytes here.
+		rpc.StaticStreamWindowSize(window),
+		rpc.StaticConnWindowSize(4*window),
 	)
 	for i := range a.services.descs {
 		server.RegisterService(&a.services.descs[i], nil)

@@ -1,6 +1,7 @@
 package grpc
 
 import (
+	"context"
 	"slices"
 
 	rpc "google.golang.org/grpc"
@@ -116,15 +117,33 @@ func (s *services) add(desc rpc.ServiceDesc, impl any, admit admission) {
 func asStreams(desc rpc.ServiceDesc) []rpc.StreamDesc {
 	streams := slices.Clone(desc.Streams)
 	for _, m := range desc.Methods {
+		answer := answers(desc, m.MethodName)
 		streams = append(streams, rpc.StreamDesc{StreamName: m.MethodName, Handler: func(impl any, stream rpc.ServerStream) error {
-			answer, err := m.Handler(impl, stream.Context(), stream.RecvMsg, nil)
+			out, err := m.Handler(impl, stream.Context(), stream.RecvMsg, answer)
 			if err != nil {
 				return err
 			}
-			return stream.SendMsg(answer)
+			return stream.SendMsg(out)
 		}})
 	}
 	return streams
+}
+
+// answers are the interceptors of methods whose answers are encoded already.
+func answers(desc rpc.ServiceDesc, name string) rpc.UnaryServerInterceptor {
+	if "/"+desc.ServiceName+"/"+name == setpointv1.DataService_ReadConfig_FullMethodName {
+		return readEncoded
+	}
+	return nil
+}
+
+func readEncoded(ctx context.Context, in any, info *rpc.UnaryServerInfo, typed rpc.UnaryHandler) (any, error) {
+	s, ours := info.Server.(*service)
+	read, known := in.(*setpointv1.ReadConfigRequest)
+	if !ours || !known {
+		return typed(ctx, in)
+	}
+	return s.readConfig(ctx, read)
 }
 
 // known serves calls that prove first who is calling.

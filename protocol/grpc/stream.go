@@ -279,7 +279,7 @@ func (s *stream) retry() *durationpb.Duration {
 // Next looks at as well.
 func (s *stream) prove() {
 	if auth.FromContext(s.call.ctx).TokenID != "" {
-		_, err := s.api.identify(s.call.ctx)
+		_, err := s.call.identify()
 		if kind := config.KindOf(err); err != nil && (kind == config.Unauthenticated || kind == config.Denied) {
 			s.finish(err)
 			return

@@ -5,6 +5,8 @@ import (
 
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/setpointhq/setpoint/api/setpointv1"
@@ -26,6 +28,11 @@ const (
 	fieldRemoved      = protowire.Number(6)
 
 	fieldConfigs = protowire.Number(1) // ReadEnvResponse.configs
+
+	fieldConfig    = protowire.Number(1) // ReadConfigResponse.config
+	fieldReadAt    = protowire.Number(2) // ReadConfigResponse.revision
+	fieldUnchanged = protowire.Number(3)
+	fieldStale     = protowire.Number(4)
 )
 
 // fullMessage is how many bytes of configs a message has at most, unless a single
@@ -34,7 +41,7 @@ const fullMessage = 1 << 20
 
 // smallPart is what is copied rather than shared: below it the copy costs less
 // than one part more.
-const smallPart = 1 << 10
+const smallPart = 2 << 10
 
 // encodeServed is the fragment.Encoder of ServedConfig.
 func encodeServed(ctx context.Context, r *config.Release, sort fragment.Sort, load fragment.Loader) ([]byte, error) {
@@ -70,6 +77,10 @@ func (p *parts) shared(field protowire.Number, b []byte) {
 		p.last = append(p.last, b...)
 		return
 	}
+	if p.done == nil {
+		const most = 3 // of a message about one config
+		p.done = make(mem.BufferSlice, 0, most)
+	}
 	p.done = append(p.done, mem.SliceBuffer(p.last), mem.SliceBuffer(b))
 	p.last = nil
 }
@@ -83,6 +94,25 @@ func (p *parts) message() *encoded {
 
 func sizeOfBytes(field protowire.Number, n int) int {
 	return protowire.SizeTag(field) + protowire.SizeBytes(n)
+}
+
+// answerOf makes a ReadConfigResponse of an encoded ServedConfig.
+func answerOf(served []byte, revision config.Token, unchanged bool, stale *durationpb.Duration) *encoded {
+	var p parts
+	p.last = make([]byte, 0, min(len(served), smallPart)+len(revision)+32)
+	p.shared(fieldConfig, served)
+	p.last = protowire.AppendTag(p.last, fieldReadAt, protowire.BytesType)
+	p.last = protowire.AppendString(p.last, string(revision))
+	if unchanged {
+		p.last = protowire.AppendTag(p.last, fieldUnchanged, protowire.VarintType)
+		p.last = protowire.AppendVarint(p.last, 1)
+	}
+	if stale != nil {
+		b, _ := proto.Marshal(stale) // two numbers
+		p.last = protowire.AppendTag(p.last, fieldStale, protowire.BytesType)
+		p.last = protowire.AppendBytes(p.last, b)
+	}
+	return p.message()
 }
 
 // changes are a WatchChanges that is being put together.
