@@ -133,8 +133,8 @@ func (c *Center) UpdateUser(ctx context.Context, p UserPatch) (auth.User, error)
 	return c.changeUser(ctx, op, p)
 }
 
-// SetPassword changes the caller's own password and ends its other sessions.
-// The protocol proves the old password before it calls.
+// SetPassword changes the caller's own password and ends all of its sessions, the
+// caller's own as well. The protocol proves the old password before it calls.
 func (c *Center) SetPassword(ctx context.Context, password config.Secret) error {
 	const op = "user.set_password"
 	id, err := c.authenticated(ctx, op)

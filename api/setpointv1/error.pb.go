@@ -312,12 +312,16 @@ type ErrorDetail struct {
 	// Of a conflict about versions, the one that is current; 0 if there is none.
 	// Absent if the conflict is about something else.
 	CurrentVersion *int64 `protobuf:"varint,5,opt,name=current_version,json=currentVersion,proto3,oneof" json:"current_version,omitempty"`
-	// Every problem that was found, in the order of the content.
+	// The problems that were found, in the order of the content: as many as fit into about
+	// 4 KiB, since clients have little room for the details of a status. Within a message
+	// of a watch it is 64 KiB.
 	Problems []*Problem `protobuf:"bytes,6,rep,name=problems,proto3" json:"problems,omitempty"`
 	// What the request is called in the server's log.
-	RequestId     string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	RequestId string `protobuf:"bytes,7,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
+	// How many problems more there are, which did not fit.
+	ProblemsOmitted int32 `protobuf:"varint,8,opt,name=problems_omitted,json=problemsOmitted,proto3" json:"problems_omitted,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *ErrorDetail) Reset() {
@@ -399,6 +403,13 @@ func (x *ErrorDetail) GetRequestId() string {
 	return ""
 }
 
+func (x *ErrorDetail) GetProblemsOmitted() int32 {
+	if x != nil {
+		return x.ProblemsOmitted
+	}
+	return 0
+}
+
 var File_setpoint_v1_error_proto protoreflect.FileDescriptor
 
 const file_setpoint_v1_error_proto_rawDesc = "" +
@@ -411,7 +422,7 @@ const file_setpoint_v1_error_proto_rawDesc = "" +
 	"\bseverity\x18\x04 \x01(\x0e2\x15.setpoint.v1.SeverityR\bseverity\x12\x18\n" +
 	"\amessage\x18\x05 \x01(\tR\amessage\x12\x18\n" +
 	"\aexcerpt\x18\x06 \x01(\tR\aexcerpt\x12\x12\n" +
-	"\x04hint\x18\a \x01(\tR\x04hint\"\x8a\x02\n" +
+	"\x04hint\x18\a \x01(\tR\x04hint\"\xb5\x02\n" +
 	"\vErrorDetail\x12*\n" +
 	"\x04kind\x18\x01 \x01(\x0e2\x16.setpoint.v1.ErrorKindR\x04kind\x12\x0e\n" +
 	"\x02op\x18\x02 \x01(\tR\x02op\x12\x12\n" +
@@ -420,7 +431,8 @@ const file_setpoint_v1_error_proto_rawDesc = "" +
 	"\x0fcurrent_version\x18\x05 \x01(\x03H\x00R\x0ecurrentVersion\x88\x01\x01\x120\n" +
 	"\bproblems\x18\x06 \x03(\v2\x14.setpoint.v1.ProblemR\bproblems\x12\x1d\n" +
 	"\n" +
-	"request_id\x18\a \x01(\tR\trequestIdB\x12\n" +
+	"request_id\x18\a \x01(\tR\trequestId\x12)\n" +
+	"\x10problems_omitted\x18\b \x01(\x05R\x0fproblemsOmittedB\x12\n" +
 	"\x10_current_version*\xb7\x03\n" +
 	"\tErrorKind\x12\x1a\n" +
 	"\x16ERROR_KIND_UNSPECIFIED\x10\x00\x12\x17\n" +

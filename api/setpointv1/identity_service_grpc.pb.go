@@ -54,7 +54,8 @@ type IdentityServiceClient interface {
 	Logout(ctx context.Context, in *LogoutRequest, opts ...grpc.CallOption) (*LogoutResponse, error)
 	// WhoAmI tells the caller who it is and what it may do.
 	WhoAmI(ctx context.Context, in *WhoAmIRequest, opts ...grpc.CallOption) (*WhoAmIResponse, error)
-	// SetPassword changes the caller's own password and ends its other sessions.
+	// SetPassword changes the caller's own password and ends all of its sessions, the one
+	// that the call is made with as well: log in anew. Tokens stay good.
 	SetPassword(ctx context.Context, in *SetPasswordRequest, opts ...grpc.CallOption) (*SetPasswordResponse, error)
 	// ListTokens lists a user's tokens and sessions: the caller's, or those of a user
 	// that it governs.
@@ -272,7 +273,8 @@ type IdentityServiceServer interface {
 	Logout(context.Context, *LogoutRequest) (*LogoutResponse, error)
 	// WhoAmI tells the caller who it is and what it may do.
 	WhoAmI(context.Context, *WhoAmIRequest) (*WhoAmIResponse, error)
-	// SetPassword changes the caller's own password and ends its other sessions.
+	// SetPassword changes the caller's own password and ends all of its sessions, the one
+	// that the call is made with as well: log in anew. Tokens stay good.
 	SetPassword(context.Context, *SetPasswordRequest) (*SetPasswordResponse, error)
 	// ListTokens lists a user's tokens and sessions: the caller's, or those of a user
 	// that it governs.

@@ -75,7 +75,7 @@ func of[T any](message, differs string) pairing {
 func nouns() []pairing {
 	return []pairing{
 		of[config.Problem]("Problem", ""),
-		of[config.Error]("ErrorDetail", "err=message current=current_version +request_id"),
+		of[config.Error]("ErrorDetail", "err=message current=current_version +request_id +problems_omitted"),
 		of[config.Tenant]("Tenant", ""),
 		of[config.App]("App", ""),
 		of[config.Env]("Env", ""),

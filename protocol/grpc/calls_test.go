@@ -375,8 +375,12 @@ func TestStatusesAreSmall(t *testing.T) {
 	if size := proto.Size(s.Proto()); size > 6<<10 {
 		t.Errorf("want at most 6 KiB, got %d", size)
 	}
-	if found := config.AsError(back(s.Err())).Problems; len(found) < 10 || found[9].Line != 9 {
+	found := config.AsError(back(s.Err())).Problems
+	if len(found) < 10 || found[9].Line != 9 {
 		t.Errorf("want the first problems, got %d", len(found))
+	}
+	if left := refused(t, "very many problems", codes.InvalidArgument, s.Err()).GetProblemsOmitted(); int(left)+len(found) != len(e.Problems) {
+		t.Errorf("want the other %d counted, got %d", len(e.Problems)-len(found), left)
 	}
 }
 

@@ -130,9 +130,10 @@ func detailOf(err error, requestID string, room int) *setpointv1.ErrorDetail {
 		d.CurrentVersion = proto.Int64(e.Current)
 	}
 	room -= proto.Size(d)
-	for _, p := range e.Problems {
+	for i, p := range e.Problems {
 		found := problemOf(p)
 		if room -= proto.Size(found) + 4; room < 0 {
+			d.ProblemsOmitted = int32(len(e.Problems) - i)
 			break
 		}
 		d.Problems = append(d.Problems, found)

@@ -75,18 +75,21 @@ func (o *origin) peer() string {
 	if o.address != "" {
 		return o.address
 	}
-	p, found := peer.FromContext(o.Context)
-	switch {
-	case !found:
-		return ""
-	case p.AuthInfo != nil:
-		if known, is := p.AuthInfo.(connection); is {
-			return known.address
-		}
-	case p.Addr != nil:
-		return p.Addr.String()
+	known, _ := o.connection()
+	return known.address
+}
+
+// connection returns what is known of the connection; false for one to the HTTP port.
+func (o *origin) connection() (connection, bool) {
+	if o.http {
+		return connection{}, false
 	}
-	return ""
+	p, found := peer.FromContext(o.Context)
+	if !found {
+		return connection{}, false
+	}
+	known, is := p.AuthInfo.(connection)
+	return known, is
 }
 
 // meet notes what came with each call on the own port.

@@ -3,11 +3,18 @@ package grpc
 import (
 	"bytes"
 	"crypto/tls"
+	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"io"
+	"strconv"
+	"strings"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	rpcstatus "google.golang.org/genproto/googleapis/rpc/status"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/setpointhq/setpoint/api/setpointv1"
@@ -144,4 +151,47 @@ func (r *raw) greet(id uint32, name string) error {
 	return r.send(id, false, &setpointv1.WatchRequest{Act: &setpointv1.WatchRequest_Subscribe{
 		Subscribe: &setpointv1.WatchSubscribe{Id: 1, Patterns: []string{prod.String()}},
 	}})
+}
+
+// end reads until a stream ends, and returns its status.
+func (r *raw) end(id uint32) (*status.Status, error) {
+	for {
+		frame, err := r.next()
+		if err != nil {
+			return nil, err
+		}
+		switch f := frame.(type) {
+		case *http2.MetaHeadersFrame:
+			if f.StreamID == id && f.StreamEnded() {
+				return statusIn(f)
+			}
+		case *http2.RSTStreamFrame:
+			if f.StreamID == id {
+				return nil, http2.StreamError{StreamID: id, Code: f.ErrCode}
+			}
+		case *http2.GoAwayFrame:
+			return nil, fmt.Errorf("the server goes away: %s %s", f.ErrCode, f.DebugData())
+		}
+	}
+}
+
+// statusIn reads the status that trailers hold.
+func statusIn(f *http2.MetaHeadersFrame) (*status.Status, error) {
+	held := map[string]string{}
+	for _, field := range f.Fields {
+		held[field.Name] = field.Value
+	}
+	if details, found := held["grpc-status-details-bin"]; found {
+		b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(details, "="))
+		s := &rpcstatus.Status{}
+		if err == nil {
+			err = proto.Unmarshal(b, s)
+		}
+		return status.FromProto(s), err
+	}
+	code, err := strconv.Atoi(held["grpc-status"])
+	if err != nil {
+		return nil, fmt.Errorf("no status in %v", f.Fields)
+	}
+	return status.New(codes.Code(code), held["grpc-message"]), nil
 }

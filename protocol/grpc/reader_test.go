@@ -20,7 +20,7 @@ import (
 var namedTable = map[string]string{
 	"ChangeItem.path": "Path", "PreviewChoice.now_version": "Now", "PreviewChoice.then_version": "Then",
 	"Source.from_path": "From", "Freeze.begins_at": "From", "Freeze.ends_at": "To", "Weekly.begins": "From", "Weekly.ends": "To",
-	"AuditFinding.from_time": "From", "AuditFinding.until_time": "Until", "Node.is_self": "Self", "Gate.applied_share": "Applied", "ErrorDetail.current_version": "Current", "ErrorDetail.message": "-", "ErrorDetail.request_id": "-",
+	"AuditFinding.from_time": "From", "AuditFinding.until_time": "Until", "Node.is_self": "Self", "Gate.applied_share": "Applied", "ErrorDetail.current_version": "Current", "ErrorDetail.message": "-", "ErrorDetail.request_id": "-", "ErrorDetail.problems_omitted": "-",
 	"ExplainResponse.text": "-", "ExplainResponse.explanation": "Explanation", "ConfigState.config": "Config", "PreviewResponse.instances": "Items",
 	"PreviewResponse.next_page_token": "Next", "ListInstancesResponse.instances": "Items", "ListInstancesResponse.next_page_token": "Next",
 }

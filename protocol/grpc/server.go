@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"time"
 
 	rpc "google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -67,6 +68,7 @@ func newSecurity(secure *tls.Config) *security {
 type connection struct {
 	credentials.CommonAuthInfo
 	address string
+	since   time.Time
 }
 
 // AuthType implements credentials.AuthInfo.
@@ -74,7 +76,7 @@ func (connection) AuthType() string { return "tls" }
 
 // ServerHandshake implements credentials.TransportCredentials.
 func (s *security) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo, error) {
-	known := connection{address: raw.RemoteAddr().String()}
+	known := connection{address: raw.RemoteAddr().String(), since: time.Now()}
 	known.SecurityLevel = credentials.NoSecurity
 	if s.config == nil {
 		return raw, known, nil

@@ -18,16 +18,17 @@ type Settings struct {
 	// TrustedProxies are the peers whose x-forwarded-for is believed.
 	TrustedProxies []string `yaml:"trusted_proxies" doc:"addresses or networks (CIDR) of reverse proxies whose x-forwarded-for metadata tells the client's address; others' is ignored"`
 
-	// The bounds of connections to the own port; the HTTP port has its own.
-	MaxStreams       int           `yaml:"max_concurrent_streams" doc:"most calls and watches under way at a time on one connection to the own port"`
-	MaxHeader        plugin.Size   `yaml:"max_header" doc:"largest size of a call's metadata, on the own port"`
+	// The bounds of connections to the own port. The HTTP port has its own: those of
+	// http, a ping every 30 seconds, and 250 calls and watches at a time.
+	MaxStreams       int           `yaml:"max_concurrent_streams" doc:"most calls and watches under way at a time on one connection to the own port; on the HTTP port it is 250"`
+	MaxHeader        plugin.Size   `yaml:"max_header" doc:"largest size of a call's metadata, on the own port; on the HTTP port it is http.max_header"`
 	HandshakeTimeout time.Duration `yaml:"handshake_timeout" doc:"how long a connection to the own port may take to be set up, TLS included"`
 	KeepaliveTime    time.Duration `yaml:"keepalive_time" doc:"a connection to the own port on which nothing happens for this long is asked whether it lives"`
 	KeepaliveTimeout time.Duration `yaml:"keepalive_timeout" doc:"how long the answer to that may take before the connection is closed"`
 	KeepaliveMin     time.Duration `yaml:"keepalive_min" doc:"clients that ask more often than this whether the own port lives are disconnected"`
 	MaxIdle          time.Duration `yaml:"max_connection_idle" doc:"a connection to the own port without calls is closed after this; 0 keeps it"`
-	MaxAge           time.Duration `yaml:"max_connection_age" doc:"clients of the own port are asked to connect anew after about this, so that load spreads over nodes; 0 never"`
-	MaxAgeGrace      time.Duration `yaml:"max_connection_age_grace" doc:"how long calls and watches may then go on before they are cut"`
+	MaxAge           time.Duration `yaml:"max_connection_age" doc:"clients of the own port are asked to connect anew after about this, and watches on either port to come again, so that load spreads over nodes; 0 never"`
+	MaxAgeGrace      time.Duration `yaml:"max_connection_age_grace" doc:"how long calls on the own port may then go on before they are cut"`
 
 	// MaxMessage bounds one message of a client.
 	MaxMessage plugin.Size `yaml:"max_message" doc:"largest message of a client; 0 takes limits.change_set_size and 1MiB more"`

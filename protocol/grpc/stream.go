@@ -18,10 +18,11 @@ import (
 // stream is one open watch. The handler's goroutine receives what the client says,
 // until the stream ends; the crew sends, while there is something to send.
 type stream struct {
-	api    *api
-	call   *call
-	opened time.Time
-	client config.Client // the receiver's, once it has greeted
+	api     *api
+	call    *call
+	opened  time.Time
+	leaveAt time.Time     // when the client is told to come again; zero for never
+	client  config.Client // the receiver's, once it has greeted
 
 	// sending is since when a message is being sent, sent is when the last one was:
 	// Unix times in nanoseconds, 0 for never.
@@ -150,7 +151,10 @@ func (s *stream) tick(now time.Time) {
 	if !now.Before(s.checkAt) {
 		s.recheck, s.checkAt = true, now.Add(limits.Recheck)
 	}
-	if s.beat || s.recheck {
+	if !s.leaveAt.IsZero() && now.After(s.leaveAt) {
+		s.leaving = true
+	}
+	if s.beat || s.recheck || s.leaving {
 		s.hasWork()
 	}
 	s.mu.Unlock()

@@ -37,6 +37,7 @@ func (s *service) Watch(open rpc.BidiStreamingServer[setpointv1.WatchRequest, se
 	}
 	one := &stream{api: s.api, call: c, opened: time.Now()}
 	one.checkAt = one.opened.Add(time.Duration(rand.Int64N(int64(s.settings.Recheck)) + 1)) //nolint:gosec // spreads load, guards nothing
+	one.leaveAt = s.leaveAt(c.came(), one.opened)
 	if err := s.streams.enter(one, s.settings.MaxWatchers); err != nil {
 		return err
 	}
@@ -45,6 +46,25 @@ func (s *service) Watch(open rpc.BidiStreamingServer[setpointv1.WatchRequest, se
 	one.finish(s.guarded(c.ctx, one.receive))
 	one.handle()
 	return nil
+}
+
+// leaveAt is when a watch is told to come again, elsewhere perhaps; zero for never.
+func (a *api) leaveAt(from *origin, opened time.Time) time.Time {
+	age := a.settings.MaxAge
+	if age <= 0 {
+		return time.Time{}
+	}
+	known, own := from.connection()
+	if !own {
+		return opened.Add(age + time.Duration(rand.Int64N(int64(age/5)+1)) - age/10) //nolint:gosec // spreads load, guards nothing
+	}
+	// The library asks for another connection after the age, give or take a tenth, and
+	// cuts this one when the grace is over.
+	spread := age / 10
+	if grace := a.settings.MaxAgeGrace; grace > 0 {
+		spread = min(spread, grace/2)
+	}
+	return known.since.Add(age + age/10 + time.Duration(rand.Int64N(int64(spread)+1))) //nolint:gosec // spreads load, guards nothing
 }
 
 // receive takes what the client sends until the stream ends, or the client sends

@@ -23,7 +23,7 @@ func identityRoutes() []Route {
 		control(Route{Method: "GET", Pattern: "/v1/auth/whoami", Op: "auth.whoami", ID: "whoami", tag: tagIdentity,
 			summary: "Tell who you are and what you may do"}, (*api).whoAmI),
 		control(Route{Method: "POST", Pattern: "/v1/auth/password", Op: "user.set_password", ID: "set-password", tag: tagIdentity,
-			summary: "Change your own password", description: "It ends your other sessions.",
+			summary: "Change your own password", description: "It ends all your sessions, this one as well: log in anew. Tokens stay good.",
 			body: smallBody, errors: []int{http.StatusTooManyRequests}}, (*api).setPassword),
 
 		control(Route{Method: "GET", Pattern: "/v1/tokens", Op: "token.list", ID: "list-tokens", tag: tagIdentity,

@@ -5207,7 +5207,7 @@ extend type Mutation {
   login(input: LoginInput!): CreatedToken
   "Ends the session, or revokes the token, that the request is made with. True."
   logout: Boolean
-  "Changes the caller's own password and ends its other sessions. True."
+  "Changes the caller's own password and ends all of its sessions, this one as well. True."
   setPassword(
     "The password that it has."
     old: Secret!
