@@ -61,7 +61,8 @@ func (a *api) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &httpStream{
 		api: a, w: w, control: http.NewResponseController(w), body: r.Body, media: media,
-		origin: origin{header: r.Header, http: true, address: r.RemoteAddr},
+		origin: origin{Context: r.Context(), header: r.Header, http: true, address: r.RemoteAddr},
+		cancel: func() {}, // which a call that is none keeps
 	}
 	s.finish(s.serve(r))
 }

@@ -181,6 +181,10 @@ func statusIn(f *http2.MetaHeadersFrame) (*status.Status, error) {
 	for _, field := range f.Fields {
 		held[field.Name] = field.Value
 	}
+	return statusFrom(held)
+}
+
+func statusFrom(held map[string]string) (*status.Status, error) {
 	if details, found := held["grpc-status-details-bin"]; found {
 		b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(details, "="))
 		s := &rpcstatus.Status{}
@@ -191,7 +195,7 @@ func statusIn(f *http2.MetaHeadersFrame) (*status.Status, error) {
 	}
 	code, err := strconv.Atoi(held["grpc-status"])
 	if err != nil {
-		return nil, fmt.Errorf("no status in %v", f.Fields)
+		return nil, fmt.Errorf("no status in %v", held)
 	}
 	return status.New(codes.Code(code), held["grpc-message"]), nil
 }
