@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/setpointhq/setpoint/protocol/internal/crowdtest"
 	"github.com/setpointhq/setpoint/protocol/internal/socket"
 )
 
@@ -26,7 +27,7 @@ func BenchmarkVeryMany(b *testing.B) {
 	n := start(b)
 	n.publish(pathA, "a: 0\n")
 	crowd := n.gather(b, size)
-	heap, stack := memory()
+	heap, stack := crowdtest.Memory()
 	version := 0
 	for b.Loop() {
 		version++
