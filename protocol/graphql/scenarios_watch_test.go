@@ -17,6 +17,7 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/socket"
+	"github.com/setpointhq/setpoint/protocol/internal/sockettest"
 	"github.com/setpointhq/setpoint/protocol/protocoltest"
 )
 
@@ -170,9 +171,9 @@ func (s *watched) Close() {
 // lost is what a client makes of a connection that ended. Why a client was dismissed
 // is in the reason, begun with the kind of error.
 func lost(err error) error {
-	var end *closed
-	if errors.As(err, &end) && end.code != socket.GoingAway {
-		code, why, _ := strings.Cut(end.reason, ": ")
+	var end *sockettest.Closed
+	if errors.As(err, &end) && end.Code != socket.GoingAway {
+		code, why, _ := strings.Cut(end.Reason, ": ")
 		return &config.Error{Kind: config.ParseErrorKind(code), Err: errors.New(why)}
 	}
 	return config.Errorf(config.Unavailable, "", "", "the connection was lost: %w", err)
@@ -184,26 +185,26 @@ func openSocket(ctx context.Context, w *watcher, variables map[string]any) (func
 	if err != nil {
 		return nil, nil, lost(err)
 	}
-	stop := context.AfterFunc(ctx, func() { c.conn.Close() })
+	stop := context.AfterFunc(ctx, func() { c.Conn.Close() })
 	cut := func() {
 		stop()
-		c.conn.Close()
+		c.Conn.Close()
 	}
-	if c.answer.StatusCode != http.StatusSwitchingProtocols {
+	if c.Answer.StatusCode != http.StatusSwitchingProtocols {
 		cut()
-		return nil, nil, config.Errorf(config.Unavailable, "", "", "got %s", c.answer.Status)
+		return nil, nil, config.Errorf(config.Unavailable, "", "", "got %s", c.Answer.Status)
 	}
 	greeting, err := json.Marshal(map[string]any{"type": typeInit, "payload": map[string]any{
 		"token": w.as.Token.Reveal(), "instance": w.as.Instance.ID, "labels": w.as.Instance.Labels, "slot": w.as.Instance.Slot,
 	}})
 	if err == nil {
-		err = c.frame(socket.Final|socket.OpText, greeting)
+		err = c.TryFrame(socket.Final|socket.OpText, greeting)
 	}
 	if err == nil {
 		_, _, err = c.read()
 	}
 	if err == nil {
-		_ = c.conn.SetDeadline(time.Time{})
+		_ = c.Conn.SetDeadline(time.Time{})
 		err = c.trySubscribe("s", watchAll, variables)
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/setpointhq/setpoint/protocol/internal/crowdtest"
+	"github.com/setpointhq/setpoint/protocol/internal/sockettest"
 )
 
 // The kinds of crowd.
@@ -37,8 +38,8 @@ func joinCrowd(t *testing.T, one crowdtest.Client) func() error {
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(answer, err)
 	}
-	c := &listener{t: t, conn: one.Conn, in: in}
-	c.say(fmt.Sprintf(`{"type":"connection_init","payload":{"token":%q,"instance":"i%d"}}`, one.Token, one.Number))
+	c := &listener{&sockettest.Client{T: t, Conn: one.Conn, In: in}}
+	c.Say(fmt.Sprintf(`{"type":"connection_init","payload":{"token":%q,"instance":"i%d"}}`, one.Token, one.Number))
 	c.subscribe(fmt.Sprintf("7f4bd65e-0000-4000-8000-%012d", one.Number), crowdQuery, map[string]any{"p": []string{"acme/shop/prod"}})
 	c.next("", typeAck)
 	return func() error {

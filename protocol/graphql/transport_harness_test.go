@@ -12,6 +12,7 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/protocol/internal/sockettest"
 	"github.com/setpointhq/setpoint/protocol/protocoltest"
 )
 
@@ -46,7 +47,7 @@ func launch(t testing.TB, adjust ...func(*Settings)) *station {
 	})}
 	n.api, _ = n.Opened.(*api)
 	n.stop = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), sockettest.Patience)
 		defer cancel()
 		n.must(n.api.Close(ctx))
 	})
@@ -140,7 +141,7 @@ func (n *station) streaming() int {
 // until waits for what must come to be.
 func (n *station) until(what string, holds func() bool) {
 	n.t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
+	for deadline := time.Now().Add(sockettest.Patience); !holds(); {
 		select {
 		case <-n.t.Context().Done():
 			n.t.Fatalf("%s did not come to be", what)
@@ -157,7 +158,7 @@ func (n *station) try(d dial) *listener {
 	n.t.Helper()
 	c, err := dialNode(n.t, n.Node, d)
 	n.must(err)
-	n.t.Cleanup(func() { c.conn.Close() })
+	n.t.Cleanup(func() { c.Conn.Close() })
 	return c
 }
 
@@ -165,9 +166,9 @@ func (n *station) try(d dial) *listener {
 func (n *station) connect(d dial) *listener {
 	n.t.Helper()
 	c := n.try(d)
-	if c.answer.StatusCode != http.StatusSwitchingProtocols {
-		body, _ := io.ReadAll(c.answer.Body)
-		n.t.Fatalf("want a connection, got %d %s", c.answer.StatusCode, body)
+	if c.Answer.StatusCode != http.StatusSwitchingProtocols {
+		body, _ := io.ReadAll(c.Answer.Body)
+		n.t.Fatalf("want a connection, got %d %s", c.Answer.StatusCode, body)
 	}
 	return c
 }
@@ -176,7 +177,7 @@ func (n *station) connect(d dial) *listener {
 func (n *station) greeted(token string) *listener {
 	n.t.Helper()
 	c := n.connect(dial{})
-	c.say(`{"type":"connection_init","payload":{"token":"` + token + `"}}`)
+	c.Say(`{"type":"connection_init","payload":{"token":"` + token + `"}}`)
 	c.next("", "connection_ack")
 	return c
 }

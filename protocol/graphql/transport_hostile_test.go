@@ -25,7 +25,7 @@ func (n *station) large() {
 func (n *station) fill(clients ...*listener) {
 	n.t.Helper()
 	for _, c := range clients {
-		n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
+		n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
 		c.watch("s", "acme/shop/prod")
 	}
 	n.until("everybody held up", func() bool { return n.api.transport.hub.HeldUp(20*time.Millisecond) >= len(clients) })
@@ -60,7 +60,7 @@ func TestOperationsWithoutReading(t *testing.T) {
 	n := launch(t, func(s *Settings) { s.WriteTimeout = 200 * time.Millisecond })
 	n.publish(pathA, "# "+strings.Repeat("x", 500_000)+"\n")
 	c := n.greeted(n.app)
-	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
+	n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
 	var err error
 	for err == nil {
 		err = c.trySubscribe("q", `query($p:Path!){read(path:$p){release{content}}}`, map[string]any{"p": pathA})
@@ -92,7 +92,7 @@ func TestManyDifferentSubscriptions(t *testing.T) {
 			id := fmt.Sprint(i)
 			c.subscribe(id, fmt.Sprintf("subscription{watch(paths:[%q]){%s}}", pathA, manyAliases(i%100+1, "revision")), nil)
 			c.next(id, "next")
-			c.say(`{"id":"` + id + `","type":"complete"}`)
+			c.Say(`{"id":"` + id + `","type":"complete"}`)
 		}
 	}
 	ask(0, 100)
@@ -114,12 +114,12 @@ func TestStormOfReconnects(t *testing.T) {
 	for i := range clients {
 		running.Go(func() {
 			for round := range rounds {
-				c, err := dialNode(t, n.Node, dial{auth: "Bearer " + n.app})
+				c, err := dialNode(t, n.Node, dial{Auth: "Bearer " + n.app})
 				if err != nil {
 					t.Error(err)
 					return
 				}
-				_ = c.frame(socket.Final|socket.OpText, []byte(`{"type":"connection_init"}`))
+				_ = c.TryFrame(socket.Final|socket.OpText, []byte(`{"type":"connection_init"}`))
 				if i%4 > 0 {
 					_ = c.trySubscribe("s", prodOnly, nil)
 				}
@@ -127,9 +127,9 @@ func TestStormOfReconnects(t *testing.T) {
 					_, _, _ = c.read()
 				}
 				if i%2 == 0 {
-					_ = c.frame(socket.Final|8, []byte{3, 233})
+					_ = c.TryFrame(socket.Final|8, []byte{3, 233})
 				}
-				c.conn.Close()
+				c.Conn.Close()
 			}
 		})
 	}

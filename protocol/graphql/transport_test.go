@@ -28,16 +28,16 @@ func TestWaysToSayWhoIsThere(t *testing.T) {
 		"as the header is written":  {payload: `{"Authorization":"Bearer ` + n.app + `"}`},
 		"authorization with basic":  {payload: `{"authorization":"Basic ` + encoded + `"}`},
 		"basic":                     {payload: `{"basic":{"username":"vera","password":"` + veraPassword + `"}}`},
-		"header":                    {dial: dial{auth: "Bearer " + n.app}, payload: `{}`},
-		"header and no payload":     {dial: dial{auth: "Basic " + encoded}, payload: `null`},
-		"header and a name":         {dial: dial{auth: "Bearer " + n.app}, payload: `{"instance":"i","labels":{"a":"b"},"slot":"blue"}`},
+		"header":                    {dial: dial{Auth: "Bearer " + n.app}, payload: `{}`},
+		"header and no payload":     {dial: dial{Auth: "Basic " + encoded}, payload: `null`},
+		"header and a name":         {dial: dial{Auth: "Bearer " + n.app}, payload: `{"instance":"i","labels":{"a":"b"},"slot":"blue"}`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := n.connect(c.dial)
-			if got := conn.answer.Header.Get("Sec-Websocket-Protocol"); got != subprotocol {
+			if got := conn.Answer.Header.Get("Sec-Websocket-Protocol"); got != subprotocol {
 				t.Errorf("want the subprotocol, got %q", got)
 			}
-			conn.say(`{"type":"connection_init","payload":` + c.payload + `}`)
+			conn.Say(`{"type":"connection_init","payload":` + c.payload + `}`)
 			conn.next("", "connection_ack")
 			conn.watch("s", "acme/shop/prod")
 			if got := told(conn.event("s")); len(got) != 1 {
@@ -61,8 +61,8 @@ func TestCloseCodes(t *testing.T) {
 	}{
 		"no init":                 {code: 4408, says: "timeout"},
 		"no init, but a ping":     {say: []string{`{"type":"ping"}`}, code: 4408},
-		"another subprotocol":     {dial: dial{header: http.Header{"Sec-Websocket-Protocol": {"graphql-ws"}}}, code: 4406, says: subprotocol},
-		"no subprotocol":          {dial: dial{header: http.Header{"Sec-Websocket-Protocol": {}}}, say: []string{initial}, code: 4406},
+		"another subprotocol":     {dial: dial{Header: http.Header{"Sec-Websocket-Protocol": {"graphql-ws"}}}, code: 4406, says: subprotocol},
+		"no subprotocol":          {dial: dial{Header: http.Header{"Sec-Websocket-Protocol": {}}}, say: []string{initial}, code: 4406},
 		"nonsense":                {say: []string{`nonsense`}, code: 4400, says: "message: "},
 		"nothing":                 {say: []string{``}, code: 4400},
 		"null":                    {say: []string{`null`}, code: 4400, says: "object"},
@@ -85,7 +85,7 @@ func TestCloseCodes(t *testing.T) {
 		"no name":                 {say: []string{`{"type":"connection_init","payload":{"basic":{"username":"","password":"x"}}}`}, code: 4400},
 		"the header twice":        {say: []string{`{"type":"connection_init","payload":{"Authorization":"Bearer x","authorization":"Bearer x"}}`}, code: 4400, says: "one of"},
 		"credentials twice":       {say: []string{`{"type":"connection_init","payload":{"token":"x","authorization":"Bearer x"}}`}, code: 4400, says: "one of"},
-		"credentials again":       {dial: dial{auth: "Bearer " + n.app}, say: []string{initial}, code: 4400, says: "already"},
+		"credentials again":       {dial: dial{Auth: "Bearer " + n.app}, say: []string{initial}, code: 4400, says: "already"},
 		"an unknown key":          {say: []string{`{"type":"connection_init","payload":{"slott":"x"}}`}, code: 4400, says: "slott"},
 		"an empty label":          {say: []string{`{"type":"connection_init","payload":{"labels":{"":"x"}}}`}, code: 4400, says: "label"},
 		"labels that are none":    {say: []string{`{"type":"connection_init","payload":{"labels":["x"]}}`}, code: 4400, says: "labels"},
@@ -95,10 +95,10 @@ func TestCloseCodes(t *testing.T) {
 			t.Parallel()
 			conn := n.connect(c.dial)
 			for _, text := range c.say {
-				_ = conn.frame(socket.Final|socket.OpText, []byte(text)) // it may be closed already
+				_ = conn.TryFrame(socket.Final|socket.OpText, []byte(text)) // it may be closed already
 			}
-			if got := conn.end(c.code, c.says); len(got.reason) > 123 {
-				t.Errorf("the reason is too long: %s", got.reason)
+			if got := conn.End(c.code, c.says); len(got.Reason) > 123 {
+				t.Errorf("the reason is too long: %s", got.Reason)
 			}
 		})
 	}
@@ -128,17 +128,17 @@ func TestWhoMayNotConnect(t *testing.T) {
 		want int
 		says string
 	}{
-		"a bad token":          {dial{auth: "Bearer sp_x"}, 401, ""},
-		"an odd header":        {dial{auth: "Digest x"}, 401, "neither"},
-		"an unknown parameter": {dial{query: "?token=x"}, 400, "query.token"},
-		"bad labels":           {dial{query: "?labels=x"}, 400, "key=value"},
-		"another web site":     {dial{header: http.Header{"Origin": {"https://evil.example"}}}, 403, "protocols.graphql.origins"},
-		"another version":      {dial{header: http.Header{"Sec-Websocket-Version": {"8"}}}, 426, "13"},
-		"no connection":        {dial{header: http.Header{"Connection": {"close"}}}, 426, ""},
-		"no key":               {dial{header: http.Header{"Sec-Websocket-Key": {}}}, 400, "16 bytes"},
+		"a bad token":          {dial{Auth: "Bearer sp_x"}, 401, ""},
+		"an odd header":        {dial{Auth: "Digest x"}, 401, "neither"},
+		"an unknown parameter": {dial{Query: "?token=x"}, 400, "query.token"},
+		"bad labels":           {dial{Query: "?labels=x"}, 400, "key=value"},
+		"another web site":     {dial{Header: http.Header{"Origin": {"https://evil.example"}}}, 403, "protocols.graphql.origins"},
+		"another version":      {dial{Header: http.Header{"Sec-Websocket-Version": {"8"}}}, 426, "13"},
+		"no connection":        {dial{Header: http.Header{"Connection": {"close"}}}, 426, ""},
+		"no key":               {dial{Header: http.Header{"Sec-Websocket-Key": {}}}, 400, "16 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := n.try(c.dial).answer
+			r := n.try(c.dial).Answer
 			body, err := io.ReadAll(r.Body)
 			n.must(err)
 			var p problem.Details
@@ -148,18 +148,18 @@ func TestWhoMayNotConnect(t *testing.T) {
 		})
 	}
 	for _, origin := range []string{"https://console.example", n.URL} {
-		n.connect(dial{header: http.Header{"Origin": {origin}}})
+		n.connect(dial{Header: http.Header{"Origin": {origin}}})
 	}
 }
 
 func TestConnectionsAreBounded(t *testing.T) {
 	n := launch(t, func(s *Settings) { s.MaxConnections = 1 })
 	first := n.greeted(n.app)
-	r := n.try(dial{}).answer
+	r := n.try(dial{}).Answer
 	if body, _ := io.ReadAll(r.Body); r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "max_connections") {
 		t.Errorf("got %d %s", r.StatusCode, body)
 	}
-	first.conn.Close()
+	first.Conn.Close()
 	n.until("a place", func() bool { return n.opened() == 0 })
 	n.greeted(n.app)
 }
@@ -167,16 +167,16 @@ func TestConnectionsAreBounded(t *testing.T) {
 func TestPings(t *testing.T) {
 	n := launch(t)
 	c := n.connect(dial{})
-	c.say(`{"type":"ping"}`)
+	c.Say(`{"type":"ping"}`)
 	if m := c.next("", "pong"); m.Payload != nil {
 		t.Errorf("want no payload, got %s", m.Payload)
 	}
-	c.say(`{"type":"ping","payload":{"at":1.50}}`)
+	c.Say(`{"type":"ping","payload":{"at":1.50}}`)
 	if m := c.next("", "pong"); string(m.Payload) != `{"at":1.50}` {
 		t.Errorf("want the payload back, got %s", m.Payload)
 	}
-	c.say(`{"type":"pong","payload":{"unasked":true}}`)
-	c.say(`{"type":"connection_init","payload":{"token":"` + n.app + `"},"unheard":"of"}`)
+	c.Say(`{"type":"pong","payload":{"unasked":true}}`)
+	c.Say(`{"type":"connection_init","payload":{"token":"` + n.app + `"},"unheard":"of"}`)
 	c.next("", "connection_ack")
 }
 
@@ -191,10 +191,10 @@ func instanceIsNamed(t *testing.T, labels string) {
 	n := launch(t)
 	n.publish(pathA, "a: 1\n")
 	c := n.connect(dial{
-		auth: "Bearer " + n.app, query: "?instance=query&slot=blue",
-		header: http.Header{"Setpoint-Labels": {"zone=eu"}, "User-Agent": {"tester"}},
+		Auth: "Bearer " + n.app, Query: "?instance=query&slot=blue",
+		Header: http.Header{"Setpoint-Labels": {"zone=eu"}, "User-Agent": {"tester"}},
 	})
-	c.say(`{"type":"connection_init","payload":{"instance":"mine","labels":` + labels + `}}`)
+	c.Say(`{"type":"connection_init","payload":{"instance":"mine","labels":` + labels + `}}`)
 	c.next("", "connection_ack")
 	c.watch("s", "acme/shop/prod")
 	c.event("s")
@@ -227,7 +227,7 @@ func TestOperationsOverWebSocket(t *testing.T) {
 	// What goes wrong in a field is part of the answer.
 	c.subscribe("q", `query($p:Path!){read(path:$p){revision}}`, map[string]any{"p": pathB})
 	var a answer
-	c.must(json.Unmarshal(c.next("q", "next").Payload, &a))
+	c.Must(json.Unmarshal(c.next("q", "next").Payload, &a))
 	if len(a.Errors) != 1 || a.Errors[0].Extensions.Code != "not_found" {
 		t.Errorf("got %+v", a)
 	}
@@ -246,13 +246,13 @@ func TestOperationsOverWebSocket(t *testing.T) {
 		"no patterns":     {`{"query":"subscription{watch(paths:[]){revision}}"}`, "invalid"},
 		"a bad token":     {`{"query":"subscription{watch(paths:[\"acme/shop/prod\"],after:\"?\"){revision}}"}`, "invalid"},
 	} {
-		c.say(`{"id":"` + what + `","type":"subscribe","payload":` + ask.payload + `}`)
+		c.Say(`{"id":"` + what + `","type":"subscribe","payload":` + ask.payload + `}`)
 		c.refused(what, ask.code)
 	}
 	if got := n.Center.Self(t.Context()).Watchers; got != 0 {
 		t.Errorf("want no watch left open, got %d", got)
 	}
-	c.say(`{"type":"ping"}`) // none of it has ended the connection
+	c.Say(`{"type":"ping"}`) // none of it has ended the connection
 	c.next("", "pong")
 }
 
@@ -268,7 +268,7 @@ func TestLargeAnswers(t *testing.T) {
 			Read struct{ Release struct{ Content string } }
 		}
 	}
-	c.must(json.Unmarshal(c.next("q", "next").Payload, &a))
+	c.Must(json.Unmarshal(c.next("q", "next").Payload, &a))
 	if a.Data.Read.Release.Content != large {
 		t.Errorf("got %d bytes", len(a.Data.Read.Release.Content))
 	}
@@ -283,9 +283,9 @@ func TestShutdownSendsClientsElsewhere(t *testing.T) {
 	known.event("s")
 	n.stop()
 	for _, c := range []*listener{known, unknown} {
-		c.end(socket.GoingAway, "the server is shutting down; retry_after_ms=1")
+		c.End(socket.GoingAway, "the server is shutting down; retry_after_ms=1")
 	}
-	if got := n.try(dial{}).answer.StatusCode; got != http.StatusServiceUnavailable {
+	if got := n.try(dial{}).Answer.StatusCode; got != http.StatusServiceUnavailable {
 		t.Errorf("want 503, got %d", got)
 	}
 	if got := n.opened(); got != 0 {

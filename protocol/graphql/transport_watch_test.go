@@ -18,10 +18,10 @@ import (
 
 // want reads what a watch tells.
 func (c *listener) want(id string, reset bool, want ...string) toldWatch {
-	c.t.Helper()
+	c.T.Helper()
 	w := c.event(id)
 	if diff := cmp.Diff(want, told(w)); diff != "" || w.Reset != reset || w.Revision == "" {
-		c.t.Errorf("reset %v; want %v: %s", w.Reset, reset, diff)
+		c.T.Errorf("reset %v; want %v: %s", w.Reset, reset, diff)
 	}
 	return w
 }
@@ -104,15 +104,15 @@ func TestManySubscriptions(t *testing.T) {
 	for _, id := range []string{"1", "2", "3"} {
 		c.want(id, false, pathA+"@1=a: 1\n")
 	}
-	c.say(`{"id":"2","type":"complete"}`)
-	c.say(`{"id":"2","type":"complete"}`) // which crossed another
+	c.Say(`{"id":"2","type":"complete"}`)
+	c.Say(`{"id":"2","type":"complete"}`) // which crossed another
 	n.until("one less", func() bool { return n.Center.Self(t.Context()).Watchers == 2 })
 	n.publish(pathA, "a: 2\n")
 	c.want("1", false, pathA+"@2=a: 2\n")
 	c.want("3", false, pathA+"@2=a: 2\n")
 	c.watch("2", pathA) // the id is free again
 	c.want("2", true, pathA+"@2=a: 2\n")
-	c.conn.Close()
+	c.Conn.Close()
 	n.until("no watch left", func() bool { return n.Center.Self(t.Context()).Watchers == 0 })
 }
 
@@ -127,7 +127,7 @@ func TestResuming(t *testing.T) {
 	if w := c.want("again", false); !w.Current || w.Revision != last {
 		t.Errorf("want to go on from %s, got %+v", last, w)
 	}
-	c.conn.Close()
+	c.Conn.Close()
 	for i := 2; i <= 4; i++ {
 		n.publish(pathA, fmt.Sprintf("a: %d\n", i))
 	}
@@ -151,8 +151,8 @@ func TestMessagesOfAllSizes(t *testing.T) {
 		if compressed {
 			header.Set("Sec-Websocket-Extensions", "permessage-deflate")
 		}
-		c := n.connect(dial{auth: "Bearer " + n.app, header: header})
-		c.say(`{"type":"connection_init"}`)
+		c := n.connect(dial{Auth: "Bearer " + n.app, Header: header})
+		c.Say(`{"type":"connection_init"}`)
 		c.next("", "connection_ack")
 		for exponent := range 17 {
 			content := "# " + strings.Repeat("ab", 1<<exponent) + "\n"
@@ -168,8 +168,8 @@ func TestMessagesOfAllSizes(t *testing.T) {
 				if wanted := compressed && len(want) >= 512 && len(content) < wholeAnswer; small != wanted {
 					t.Errorf("%d bytes: want compression %v, got %v", len(content), wanted, small)
 				}
-				c.say(`{"type":"complete","id":` + string(encode(id)) + `}`)
-				c.say(`{"type":"ping"}`) // which is answered behind that
+				c.Say(`{"type":"complete","id":` + string(encode(id)) + `}`)
+				c.Say(`{"type":"ping"}`) // which is answered behind that
 				c.next("", "pong")
 			}
 		}
@@ -183,13 +183,13 @@ func TestSlowClientIsBroughtToTheLastState(t *testing.T) {
 	c := n.greeted(n.app)
 	c.watch("s", "acme/shop/prod")
 	c.want("s", true)
-	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
+	n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
 	const versions = 40
 	content := func(i int) string { return fmt.Sprintf("# %s\nn: %d\n", strings.Repeat("x", 300_000), i) }
 	for i := 1; i <= versions; i++ { // 12 MB, much more than the sockets hold
 		n.publish(pathA, content(i))
 	}
-	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20))
+	n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20))
 	events := 0
 	for version := int64(0); version < versions; events++ {
 		w := c.event("s")
@@ -233,9 +233,9 @@ func TestTokenIsRevoked(t *testing.T) {
 			c.want("s", true)
 			n.revoke("app")
 			if ask != "" {
-				c.say(ask)
+				c.Say(ask)
 			}
-			c.end(forbidden, "unauthenticated")
+			c.End(forbidden, "unauthenticated")
 		})
 	}
 }
@@ -243,7 +243,7 @@ func TestTokenIsRevoked(t *testing.T) {
 func TestPasswordIsChanged(t *testing.T) {
 	n := launch(t)
 	c := n.connect(dial{})
-	c.say(`{"type":"connection_init","payload":{"basic":{"username":"vera","password":"` + veraPassword + `"}}}`)
+	c.Say(`{"type":"connection_init","payload":{"basic":{"username":"vera","password":"` + veraPassword + `"}}}`)
 	c.next("", "connection_ack")
 	c.watch("s", "acme/shop/prod")
 	c.want("s", true)
@@ -251,25 +251,25 @@ func TestPasswordIsChanged(t *testing.T) {
 	n.publish(pathA, "a: 1\n")
 	c.refused("s", "unauthenticated")
 	c.watch("again", "acme/shop/prod")
-	c.end(forbidden, "unauthenticated")
+	c.End(forbidden, "unauthenticated")
 }
 
 // One that answers no pings is taken for gone, one that does is not.
 func TestSilentClients(t *testing.T) {
 	n := launch(t, func(s *Settings) { s.PingInterval = 20 * time.Millisecond })
 	silent, answering := n.greeted(n.app), n.greeted(n.app)
-	silent.quiet = true
+	silent.Quiet = true
 	gone := make(chan error, 1)
 	go func() {
 		for {
-			if _, _, err := silent.readFrame(); err != nil {
+			if _, _, err := silent.ReadFrame(); err != nil {
 				gone <- err
 				return
 			}
 		}
 	}()
 	for turns := 0; turns < 12; {
-		if first, _, err := answering.readFrame(); err != nil || first != socket.Final|socket.OpPing {
+		if first, _, err := answering.ReadFrame(); err != nil || first != socket.Final|socket.OpPing {
 			t.Fatalf("want a ping, got %x %v", first, err)
 		}
 		turns++

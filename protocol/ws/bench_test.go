@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/setpointhq/setpoint/protocol/internal/crowdtest"
+	"github.com/setpointhq/setpoint/protocol/internal/sockettest"
 )
 
 // TestCrowd is no test but the clients of the benchmarks.
@@ -22,8 +23,8 @@ func joinCrowd(t *testing.T, one crowdtest.Client) func() error {
 	if err != nil || answer.StatusCode != http.StatusSwitchingProtocols {
 		t.Fatal(answer, err)
 	}
-	c := &client{t: t, conn: one.Conn, in: in}
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	c := &client{&sockettest.Client{T: t, Conn: one.Conn, In: in}}
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	return func() error {
 		for {
 			m, text, err := c.read()

@@ -26,35 +26,35 @@ func TestWaysToSayWhoIsCalling(t *testing.T) {
 		dial  dial
 		hello string
 	}{
-		"bearer":                 {dial: dial{auth: "Bearer " + n.app}},
-		"basic":                  {dial: dial{auth: "Basic " + encoded}},
-		"subprotocol":            {dial: dial{header: browser}},
+		"bearer":                 {dial: dial{Auth: "Bearer " + n.app}},
+		"basic":                  {dial: dial{Auth: "Basic " + encoded}},
+		"subprotocol":            {dial: dial{Header: browser}},
 		"hello with token":       {hello: `{"type":"hello","token":"` + n.app + `"}`},
 		"hello with basic":       {hello: `{"type":"hello","basic":{"username":"vera","password":"` + password + `"}}`},
-		"hello that names only":  {dial: dial{auth: "Bearer " + n.app}, hello: `{"type":"hello","instance":"i"}`},
-		"hello on a subprotocol": {dial: dial{header: http.Header{"Sec-Websocket-Protocol": {"setpoint.v1"}}}, hello: `{"type":"hello","token":"` + n.app + `"}`},
+		"hello that names only":  {dial: dial{Auth: "Bearer " + n.app}, hello: `{"type":"hello","instance":"i"}`},
+		"hello on a subprotocol": {dial: dial{Header: http.Header{"Sec-Websocket-Protocol": {"setpoint.v1"}}}, hello: `{"type":"hello","token":"` + n.app + `"}`},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {
 			conn := n.connect(c.dial)
 			want := ""
-			if c.dial.header != nil {
+			if c.dial.Header != nil {
 				want = "setpoint.v1"
 			}
-			if got := conn.answer.Header["Sec-Websocket-Protocol"]; strings.Join(got, ",") != want {
+			if got := conn.Answer.Header["Sec-Websocket-Protocol"]; strings.Join(got, ",") != want {
 				t.Errorf("want subprotocol %q, got %q", want, got)
 			}
-			if c.dial.auth != "" || strings.Contains(name, "subprotocol") && c.hello == "" {
+			if c.dial.Auth != "" || strings.Contains(name, "subprotocol") && c.hello == "" {
 				conn.next("welcome")
 			}
 			if c.hello != "" {
-				conn.say(c.hello)
+				conn.Say(c.hello)
 				m := conn.next("welcome")
 				if m.Protocol != "setpoint.v1" || m.Server != "test" || m.PingInterval != 30_000 || m.Retry < 1000 || m.Retry > 2000 || m.MaxMessage != 64<<10 || m.MaxSubscriptions != 64 {
 					t.Errorf("got %+v", m)
 				}
 			}
-			conn.say(`{"type":"get","id":"1","path":"` + pathA + `"}`)
+			conn.Say(`{"type":"get","id":"1","path":"` + pathA + `"}`)
 			if m := conn.next("config"); *m.Release.Text != "a: 1\n" {
 				t.Errorf("got %+v", m)
 			}
@@ -69,28 +69,28 @@ func TestWhoIsNotLetIn(t *testing.T) {
 		want int
 		says string
 	}{
-		"a bad token":              {dial{auth: "Bearer sp_x"}, 401, ""},
-		"a bad token as browser":   {dial{header: http.Header{"Sec-Websocket-Protocol": {"setpoint.v1, setpoint.token.sp_x"}}}, 401, ""},
-		"a bad password":           {dial{auth: "Basic " + base64.StdEncoding.EncodeToString([]byte("vera:wrong"))}, 401, ""},
-		"an odd header":            {dial{auth: "Digest x"}, 401, "neither Basic nor Bearer"},
-		"credentials twice":        {dial{auth: "Bearer " + n.app, header: http.Header{"Sec-Websocket-Protocol": {"setpoint.v1, setpoint.token.x"}}}, 400, "twice"},
-		"no token in it":           {dial{header: http.Header{"Sec-Websocket-Protocol": {"setpoint.v1, setpoint.token."}}}, 400, "no token"},
-		"another subprotocol":      {dial{header: http.Header{"Sec-Websocket-Protocol": {"graphql-ws"}}}, 400, "setpoint.v1"},
-		"a token alone":            {dial{header: http.Header{"Sec-Websocket-Protocol": {"setpoint.token.x"}}}, 400, "setpoint.v1"},
-		"an unknown parameter":     {dial{query: "?token=x"}, 400, "query.token"},
-		"a bad query":              {dial{query: "?%zz"}, 400, "malformed"},
-		"bad labels":               {dial{query: "?labels=x"}, 400, "key=value"},
-		"another web site":         {dial{header: http.Header{"Origin": {"https://evil.example"}}}, 403, "protocols.ws.origins"},
-		"an origin without a name": {dial{header: http.Header{"Origin": {"null"}}}, 403, ""},
-		"two origins":              {dial{header: http.Header{"Origin": {n.URL, n.URL}}}, 403, ""},
-		"no upgrade":               {dial{header: http.Header{"Upgrade": {}}}, 426, "WebSocket"},
-		"no connection":            {dial{header: http.Header{"Connection": {"close"}}}, 426, ""},
-		"another version":          {dial{header: http.Header{"Sec-Websocket-Version": {"8"}}}, 426, "13"},
-		"no key":                   {dial{header: http.Header{"Sec-Websocket-Key": {}}}, 400, "16 bytes"},
-		"a short key":              {dial{header: http.Header{"Sec-Websocket-Key": {"YQ=="}}}, 400, "16 bytes"},
+		"a bad token":              {dial{Auth: "Bearer sp_x"}, 401, ""},
+		"a bad token as browser":   {dial{Header: http.Header{"Sec-Websocket-Protocol": {"setpoint.v1, setpoint.token.sp_x"}}}, 401, ""},
+		"a bad password":           {dial{Auth: "Basic " + base64.StdEncoding.EncodeToString([]byte("vera:wrong"))}, 401, ""},
+		"an odd header":            {dial{Auth: "Digest x"}, 401, "neither Basic nor Bearer"},
+		"credentials twice":        {dial{Auth: "Bearer " + n.app, Header: http.Header{"Sec-Websocket-Protocol": {"setpoint.v1, setpoint.token.x"}}}, 400, "twice"},
+		"no token in it":           {dial{Header: http.Header{"Sec-Websocket-Protocol": {"setpoint.v1, setpoint.token."}}}, 400, "no token"},
+		"another subprotocol":      {dial{Header: http.Header{"Sec-Websocket-Protocol": {"graphql-ws"}}}, 400, "setpoint.v1"},
+		"a token alone":            {dial{Header: http.Header{"Sec-Websocket-Protocol": {"setpoint.token.x"}}}, 400, "setpoint.v1"},
+		"an unknown parameter":     {dial{Query: "?token=x"}, 400, "query.token"},
+		"a bad query":              {dial{Query: "?%zz"}, 400, "malformed"},
+		"bad labels":               {dial{Query: "?labels=x"}, 400, "key=value"},
+		"another web site":         {dial{Header: http.Header{"Origin": {"https://evil.example"}}}, 403, "protocols.ws.origins"},
+		"an origin without a name": {dial{Header: http.Header{"Origin": {"null"}}}, 403, ""},
+		"two origins":              {dial{Header: http.Header{"Origin": {n.URL, n.URL}}}, 403, ""},
+		"no upgrade":               {dial{Header: http.Header{"Upgrade": {}}}, 426, "WebSocket"},
+		"no connection":            {dial{Header: http.Header{"Connection": {"close"}}}, 426, ""},
+		"another version":          {dial{Header: http.Header{"Sec-Websocket-Version": {"8"}}}, 426, "13"},
+		"no key":                   {dial{Header: http.Header{"Sec-Websocket-Key": {}}}, 400, "16 bytes"},
+		"a short key":              {dial{Header: http.Header{"Sec-Websocket-Key": {"YQ=="}}}, 400, "16 bytes"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := n.try(c.dial).answer
+			r := n.try(c.dial).Answer
 			body, err := io.ReadAll(r.Body)
 			n.must(err)
 			var p problem.Details
@@ -140,7 +140,7 @@ func TestOrigins(t *testing.T) {
 		"ftp://" + own:                 403,
 		"":                             403,
 	} {
-		if got := n.try(dial{auth: "Bearer " + n.app, header: http.Header{"Origin": {origin}}}).answer.StatusCode; got != want {
+		if got := n.try(dial{Auth: "Bearer " + n.app, Header: http.Header{"Origin": {origin}}}).Answer.StatusCode; got != want {
 			t.Errorf("%q: want %d, got %d", origin, want, got)
 		}
 	}
@@ -172,14 +172,14 @@ func TestHelloThatIsRefused(t *testing.T) {
 		`nonsense`: "invalid",
 	} {
 		c := n.connect(dial{})
-		c.say(text)
+		c.Say(text)
 		c.problem("", want)
 		c.end(socket.BadPolicy)
 	}
 	// Guesses are recorded, and slowed down like those over any protocol.
 	for range 50 {
 		c := n.connect(dial{})
-		c.say(`{"type":"hello","basic":{"username":"vera","password":"guess"}}`)
+		c.Say(`{"type":"hello","basic":{"username":"vera","password":"guess"}}`)
 		if c.next("error").Problem.Code == "throttled" {
 			return
 		}
@@ -192,11 +192,11 @@ var longID = strings.Repeat("x", longestID+1)
 func TestHelloComesFirstAndOnce(t *testing.T) {
 	n := start(t)
 	c := n.welcomed(n.app)
-	c.say(`{"type":"hello","token":"` + n.app + `"}`)
+	c.Say(`{"type":"hello","token":"` + n.app + `"}`)
 	c.problem("", "invalid")
-	c.say(`{"type":"hello","id":"h","instance":"x"}`)
+	c.Say(`{"type":"hello","id":"h","instance":"x"}`)
 	c.problem("h", "invalid")
-	c.say(`{"type":"ping"}`) // it stays
+	c.Say(`{"type":"ping"}`) // it stays
 	c.next("pong")
 }
 
@@ -205,16 +205,16 @@ func TestInstanceIsNamed(t *testing.T) {
 	n := start(t)
 	n.publish(pathA, "a: 1\n")
 	c := n.connect(dial{
-		auth: "Bearer " + n.app, query: "?instance=query&slot=blue",
-		header: http.Header{"Setpoint-Instance": {"header"}, "Setpoint-Labels": {"zone=eu"}, "User-Agent": {"tester"}},
+		Auth: "Bearer " + n.app, Query: "?instance=query&slot=blue",
+		Header: http.Header{"Setpoint-Instance": {"header"}, "Setpoint-Labels": {"zone=eu"}, "User-Agent": {"tester"}},
 	})
 	c.next("welcome")
-	c.say(`{"type":"hello","instance":"mine","labels":{"zone":"us"}}`)
+	c.Say(`{"type":"hello","instance":"mine","labels":{"zone":"us"}}`)
 	c.next("welcome")
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	c.want("s", true, pathA+"@1=a: 1\n")
-	c.say(`{"type":"ack","id":"k","reports":[{"path":"` + pathA + `","version":1,"state":"applied"}]}`)
-	c.say(`{"type":"ping"}`)
+	c.Say(`{"type":"ack","id":"k","reports":[{"path":"` + pathA + `","version":1,"state":"applied"}]}`)
+	c.Say(`{"type":"ping"}`)
 	c.next("pong")
 	list, err := n.Center.Instances(n.admin(), center.InstanceRequest{Path: config.Path{Tenant: "acme", App: "shop", Env: "prod", Name: "a.yaml"}})
 	n.must(err)
@@ -233,13 +233,13 @@ func TestInstanceIsNamed(t *testing.T) {
 func TestConnectionsAreBounded(t *testing.T) {
 	n := start(t, func(s *Settings) { s.MaxConnections = 1 })
 	first := n.welcomed(n.app)
-	r := n.try(dial{auth: "Bearer " + n.app}).answer
+	r := n.try(dial{Auth: "Bearer " + n.app}).Answer
 	body, err := io.ReadAll(r.Body)
 	n.must(err)
 	if r.StatusCode != http.StatusServiceUnavailable || !strings.Contains(string(body), "max_connections") || r.Header.Get("Retry-After") == "" {
 		t.Errorf("got %d %v %s", r.StatusCode, r.Header, body)
 	}
-	first.conn.Close()
+	first.Conn.Close()
 	n.until("a place", func() bool { return n.gateway.opened() == 0 })
 	n.welcomed(n.app)
 }
@@ -248,7 +248,7 @@ func TestShutdown(t *testing.T) {
 	n := start(t)
 	n.publish(pathA, "a: 1\n")
 	known, unknown := n.welcomed(n.app), n.connect(dial{})
-	known.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	known.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	known.want("s", true, pathA+"@1=a: 1\n")
 	n.stop()
 	for _, c := range []*client{known, unknown} {
@@ -257,7 +257,7 @@ func TestShutdown(t *testing.T) {
 		}
 		c.end(socket.GoingAway)
 	}
-	if got := n.try(dial{auth: "Bearer " + n.app}).answer.StatusCode; got != http.StatusServiceUnavailable {
+	if got := n.try(dial{Auth: "Bearer " + n.app}).Answer.StatusCode; got != http.StatusServiceUnavailable {
 		t.Errorf("want 503, got %d", got)
 	}
 	if got := n.gateway.opened(); got != 0 {

@@ -12,6 +12,7 @@ import (
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
+	"github.com/setpointhq/setpoint/protocol/internal/sockettest"
 	"github.com/setpointhq/setpoint/protocol/protocoltest"
 )
 
@@ -49,7 +50,7 @@ func start(t testing.TB, adjust ...func(*Settings)) *node {
 // furnish makes scopes and users.
 func (n *node) furnish() {
 	n.stop = sync.OnceFunc(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), sockettest.Patience)
 		defer cancel()
 		n.must(n.gateway.Close(ctx))
 	})
@@ -116,7 +117,7 @@ func (g *gateway) opened() int {
 // until waits for what must come to be.
 func (n *node) until(what string, holds func() bool) {
 	n.t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); {
+	for deadline := time.Now().Add(sockettest.Patience); !holds(); {
 		select {
 		case <-n.t.Context().Done():
 			n.t.Fatalf("%s did not come to be", what)

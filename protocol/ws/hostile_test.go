@@ -22,6 +22,7 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol/internal/problem"
 	"github.com/setpointhq/setpoint/protocol/internal/socket"
+	"github.com/setpointhq/setpoint/protocol/internal/sockettest"
 )
 
 func TestMalformedMessages(t *testing.T) {
@@ -59,14 +60,14 @@ func TestMalformedMessages(t *testing.T) {
 		`{"type":"` + strings.Repeat("z", 500) + `"}`:                   `message.type: there is no such message: ` + strings.Repeat("z", 100) + `…`,
 		strings.Repeat(`[`, 20_000):                                     `message: not JSON, at byte 10001: invalid character '[' exceeded max depth`,
 	} {
-		c.say(text)
+		c.Say(text)
 		if got := c.next("error").Problem; got.Detail != want || got.Code != "invalid" || got.Status != http.StatusBadRequest {
 			t.Errorf("%.60s: want %q, got %q (%d)", text, want, got.Detail, got.Status)
 		}
 	}
-	c.say(`{"type":"get","id":"mine","path":7}`)
+	c.Say(`{"type":"get","id":"mine","path":7}`)
 	c.problem("mine", "invalid") // the id that could be read
-	c.say(`{"type":"ping"}`)     // nothing of it has done any harm
+	c.Say(`{"type":"ping"}`)     // nothing of it has done any harm
 	c.next("pong")
 }
 
@@ -81,25 +82,25 @@ func TestBadFrames(t *testing.T) {
 		send func(c *client)
 		want socket.CloseCode
 	}{
-		"binary":    {func(c *client) { c.frame(socket.Final|2, true, ping) }, socket.Unsupported},
-		"unmasked":  {func(c *client) { c.frame(socket.Final|socket.OpText, false, ping) }, socket.ProtocolError},
-		"no UTF-8":  {func(c *client) { c.frame(socket.Final|socket.OpText, true, []byte{'"', 0xff, '"'}) }, 1007},
-		"too large": {func(c *client) { c.frame(socket.Final|socket.OpText, true, bytes.Repeat([]byte(" "), 64<<10+1)) }, 1009},
+		"binary":    {func(c *client) { c.Frame(socket.Final|2, ping) }, socket.Unsupported},
+		"unmasked":  {func(c *client) { c.Unmasked(socket.Final|socket.OpText, ping) }, socket.ProtocolError},
+		"no UTF-8":  {func(c *client) { c.Frame(socket.Final|socket.OpText, []byte{'"', 0xff, '"'}) }, 1007},
+		"too large": {func(c *client) { c.Frame(socket.Final|socket.OpText, bytes.Repeat([]byte(" "), 64<<10+1)) }, 1009},
 		"too large in parts": {func(c *client) {
-			_ = c.tryFrame(socket.OpText, true, bytes.Repeat([]byte(" "), 40<<10))
-			_ = c.tryFrame(socket.OpContinue, true, bytes.Repeat([]byte(" "), 40<<10))
+			_ = c.TryFrame(socket.OpText, bytes.Repeat([]byte(" "), 40<<10))
+			_ = c.TryFrame(socket.OpContinue, bytes.Repeat([]byte(" "), 40<<10))
 		}, 1009},
-		"huge":               {func(c *client) { _, _ = c.conn.Write(huge(1 << 62)) }, 1009},
-		"a negative length":  {func(c *client) { _, _ = c.conn.Write(huge(1<<63 | 5)) }, socket.ProtocolError},
-		"minus one":          {func(c *client) { _, _ = c.conn.Write(huge(1<<64 - 1)) }, socket.ProtocolError},
-		"an unknown opcode":  {func(c *client) { c.frame(socket.Final|3, true, nil) }, socket.ProtocolError},
-		"a reserved bit":     {func(c *client) { c.frame(socket.Final|0x20|socket.OpText, true, ping) }, socket.ProtocolError},
-		"compressed unasked": {func(c *client) { c.frame(socket.Final|socket.Deflated|socket.OpText, true, ping) }, socket.ProtocolError},
-		"nothing to go on":   {func(c *client) { c.frame(socket.Final|socket.OpContinue, true, ping) }, socket.ProtocolError},
-		"a start in between": {func(c *client) { c.frame(socket.OpText, true, ping); c.frame(socket.Final|socket.OpText, true, ping) }, socket.ProtocolError},
-		"a ping in parts":    {func(c *client) { c.frame(socket.OpPing, true, nil) }, socket.ProtocolError},
-		"a large ping":       {func(c *client) { c.frame(socket.Final|socket.OpPing, true, make([]byte, 126)) }, socket.ProtocolError},
-		"a close":            {func(c *client) { c.frame(socket.Final|8, true, []byte{3, 232}) }, 1000},
+		"huge":               {func(c *client) { _, _ = c.Conn.Write(huge(1 << 62)) }, 1009},
+		"a negative length":  {func(c *client) { _, _ = c.Conn.Write(huge(1<<63 | 5)) }, socket.ProtocolError},
+		"minus one":          {func(c *client) { _, _ = c.Conn.Write(huge(1<<64 - 1)) }, socket.ProtocolError},
+		"an unknown opcode":  {func(c *client) { c.Frame(socket.Final|3, nil) }, socket.ProtocolError},
+		"a reserved bit":     {func(c *client) { c.Frame(socket.Final|0x20|socket.OpText, ping) }, socket.ProtocolError},
+		"compressed unasked": {func(c *client) { c.Frame(socket.Final|socket.Deflated|socket.OpText, ping) }, socket.ProtocolError},
+		"nothing to go on":   {func(c *client) { c.Frame(socket.Final|socket.OpContinue, ping) }, socket.ProtocolError},
+		"a start in between": {func(c *client) { c.Frame(socket.OpText, ping); c.Frame(socket.Final|socket.OpText, ping) }, socket.ProtocolError},
+		"a ping in parts":    {func(c *client) { c.Frame(socket.OpPing, nil) }, socket.ProtocolError},
+		"a large ping":       {func(c *client) { c.Frame(socket.Final|socket.OpPing, make([]byte, 126)) }, socket.ProtocolError},
+		"a close":            {func(c *client) { c.Frame(socket.Final|8, []byte{3, 232}) }, 1000},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn := n.welcomed(n.app)
@@ -113,56 +114,56 @@ func TestBadFrames(t *testing.T) {
 func TestGoodFrames(t *testing.T) {
 	n := start(t)
 	c := n.welcomed(n.app)
-	c.frame(socket.OpText, true, []byte(`{"type":`))
-	c.frame(socket.Final|socket.OpPing, true, []byte("between"))
-	first, payload, err := c.readFrame()
+	c.Frame(socket.OpText, []byte(`{"type":`))
+	c.Frame(socket.Final|socket.OpPing, []byte("between"))
+	first, payload, err := c.ReadFrame()
 	if err != nil || first != socket.Final|socket.OpPong || string(payload) != "between" {
 		t.Errorf("want a pong, got %x %q %v", first, payload, err)
 	}
-	c.frame(socket.OpContinue, true, nil)
-	c.frame(socket.Final|socket.OpContinue, true, []byte(`"ping"}`))
+	c.Frame(socket.OpContinue, nil)
+	c.Frame(socket.Final|socket.OpContinue, []byte(`"ping"}`))
 	c.next("pong")
-	c.frame(socket.Final|socket.OpPong, true, []byte("unasked"))
-	c.say(`{"type":"ping"}`)
+	c.Frame(socket.Final|socket.OpPong, []byte("unasked"))
+	c.Say(`{"type":"ping"}`)
 	c.next("pong")
 }
 
 // A bomb is not inflated beyond what a message may have.
 func TestCompressedTooLarge(t *testing.T) {
 	n := start(t)
-	c := n.connect(dial{auth: "Bearer " + n.app, header: http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}})
+	c := n.connect(dial{Auth: "Bearer " + n.app, Header: http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}})
 	c.next("welcome")
 	var d socket.Deflaters
 	bomb := d.Deflate(bytes.Repeat([]byte(" "), 8<<20))
 	if len(bomb) > 64<<10 {
 		t.Fatalf("the bomb has %d bytes", len(bomb))
 	}
-	c.frame(socket.Final|socket.Deflated|socket.OpText, true, bomb)
+	c.Frame(socket.Final|socket.Deflated|socket.OpText, bomb)
 	c.end(socket.InternalError)
-	c = n.connect(dial{auth: "Bearer " + n.app, header: http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}})
+	c = n.connect(dial{Auth: "Bearer " + n.app, Header: http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}})
 	c.next("welcome")
-	c.frame(socket.Final|socket.Deflated|socket.OpText, true, []byte{0xff, 0xff, 0xff})
+	c.Frame(socket.Final|socket.Deflated|socket.OpText, []byte{0xff, 0xff, 0xff})
 	c.end(socket.InternalError)
 }
 
 // One that stops in the middle of a message, or answers no pings, is taken for gone.
 func TestSilentClients(t *testing.T) {
 	for name, send := range map[string]func(*client){
-		"half a frame":     func(c *client) { _, _ = c.conn.Write([]byte{socket.Final | socket.OpText, 0x80 | 126, 0x10}) },
-		"half a message":   func(c *client) { c.frame(socket.OpText, true, []byte(`{"type"`)) },
+		"half a frame":     func(c *client) { _, _ = c.Conn.Write([]byte{socket.Final | socket.OpText, 0x80 | 126, 0x10}) },
+		"half a message":   func(c *client) { c.Frame(socket.OpText, []byte(`{"type"`)) },
 		"answers no pings": func(c *client) {},
 	} {
 		t.Run(name, func(t *testing.T) {
 			n := start(t, func(s *Settings) { s.PingInterval = 20 * time.Millisecond })
 			c := n.welcomed(n.app)
-			c.quiet = true
+			c.Quiet = true
 			send(c)
 			for {
-				_, _, err := c.readFrame()
+				_, _, err := c.ReadFrame()
 				if err == nil {
 					continue
 				}
-				var end *closed
+				var end *sockettest.Closed
 				if errors.As(err, &end) || errors.Is(err, os.ErrDeadlineExceeded) {
 					t.Errorf("want it cut, got %v", err)
 				}
@@ -177,7 +178,7 @@ func TestClientsThatAnswerPingsStay(t *testing.T) {
 	n := start(t, func(s *Settings) { s.PingInterval = 20 * time.Millisecond })
 	c := n.welcomed(n.app)
 	for range 12 {
-		if first, _, err := c.readFrame(); err != nil || first != socket.Final|socket.OpPing {
+		if first, _, err := c.ReadFrame(); err != nil || first != socket.Final|socket.OpPing {
 			t.Fatalf("want a ping, got %x %v", first, err)
 		}
 	}
@@ -195,8 +196,8 @@ func (n *node) large() {
 func (n *node) fill(clients ...*client) {
 	n.t.Helper()
 	for _, c := range clients {
-		n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
-		c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+		n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
+		c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	}
 	n.until("everybody held up", func() bool { return n.gateway.hub.HeldUp(20*time.Millisecond) >= len(clients) })
 }
@@ -210,7 +211,7 @@ func TestClientsThatDoNotRead(t *testing.T) {
 		idle[i] = n.welcomed(n.app)
 	}
 	c := n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"s","paths":["` + pathA + `"]}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["` + pathA + `"]}`)
 	c.want("s", true)
 	n.fill(idle...)
 	for i := 1; i <= 20; i++ {
@@ -233,9 +234,9 @@ func TestSlowClientIsNotTakenForGone(t *testing.T) {
 	turn := n.gateway.hub.Turn()
 	n.until("many turns", func() bool { return n.gateway.hub.Turn() > turn+6 })
 	n.publish(pathA, "n: last\n")
-	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20))
+	n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20))
 	for { // frame by frame, so that pings are answered
-		_, payload, err := c.readFrame()
+		_, payload, err := c.ReadFrame()
 		n.must(err)
 		if bytes.Contains(payload, []byte("n: last")) {
 			break
@@ -243,7 +244,7 @@ func TestSlowClientIsNotTakenForGone(t *testing.T) {
 	}
 	turn = n.gateway.hub.Turn()
 	for n.gateway.hub.Turn() < turn+6 { // and answers pings again
-		_, _, err := c.readFrame()
+		_, _, err := c.ReadFrame()
 		n.must(err)
 	}
 }
@@ -253,10 +254,10 @@ func TestQuestionsWithoutReading(t *testing.T) {
 	n := start(t, func(s *Settings) { s.WriteTimeout = 200 * time.Millisecond })
 	n.publish(pathA, "# "+strings.Repeat("x", 500_000)+"\n")
 	c := n.welcomed(n.app)
-	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
+	n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
 	var err error
 	for i := 0; err == nil; i++ {
-		err = c.tryFrame(socket.Final|socket.OpText, true, []byte(`{"type":"get","id":"g","path":"`+pathA+`"}`))
+		err = c.TryFrame(socket.Final|socket.OpText, []byte(`{"type":"get","id":"g","path":"`+pathA+`"}`))
 	}
 	n.until("no connection left", func() bool { return n.gateway.opened() == 0 })
 }
@@ -271,21 +272,21 @@ func TestStormOfReconnects(t *testing.T) {
 		for i := range clients {
 			running.Go(func() {
 				for round := range rounds {
-					c, err := dialNode(t, n.Node, dial{auth: "Bearer " + n.app})
+					c, err := dialNode(t, n.Node, dial{Auth: "Bearer " + n.app})
 					if err != nil {
 						t.Error(err)
 						return
 					}
 					if i%4 > 0 {
-						c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+						c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 					}
 					if (i+round)%3 == 0 {
 						_, _, _ = c.read()
 					}
 					if i%2 == 0 {
-						_ = c.tryFrame(socket.Final|8, true, []byte{3, 233})
+						_ = c.TryFrame(socket.Final|8, []byte{3, 233})
 					}
-					c.conn.Close()
+					c.Conn.Close()
 				}
 			})
 		}

@@ -13,17 +13,17 @@ func TestGet(t *testing.T) {
 	n := start(t)
 	set := n.publish(pathA, "a: 1\n")
 	c := n.welcomed(n.app)
-	c.say(`{"type":"get","id":"1","path":"` + pathA + `"}`)
+	c.Say(`{"type":"get","id":"1","path":"` + pathA + `"}`)
 	m := c.next("config")
 	r := m.Release
 	if m.ID != "1" || m.Revision != set.Revision || r == nil || *r.Text != "a: 1\n" || r.Version != 1 || r.Path.String() != pathA || r.Author != "admin" || len(r.Digest) != 64 {
 		t.Fatalf("got %+v", m)
 	}
-	c.say(`{"type":"get","id":"2","path":"` + pathA + `","if_digest":"` + r.Digest + `"}`)
+	c.Say(`{"type":"get","id":"2","path":"` + pathA + `","if_digest":"` + r.Digest + `"}`)
 	if m := c.next("config"); m.ID != "2" || !m.NotModified || m.Version != 1 || m.Release != nil || m.Revision == "" {
 		t.Errorf("got %+v", m)
 	}
-	c.say(`{"type":"get","id":"3","path":"` + pathA + `","if_digest":"other","min_revision":"` + string(m.Revision) + `","consistency":"strong"}`)
+	c.Say(`{"type":"get","id":"3","path":"` + pathA + `","if_digest":"other","min_revision":"` + string(m.Revision) + `","consistency":"strong"}`)
 	if m := c.next("config"); m.ID != "3" || m.Release == nil {
 		t.Errorf("got %+v", m)
 	}
@@ -35,7 +35,7 @@ func TestGet(t *testing.T) {
 		`"path":"` + pathA + `","min_revision":"?"`:                     "invalid",
 		`"path":"` + pathA + `","min_revision":"zzzz.` + token(m) + `"`: "timeout",
 	} {
-		c.say(`{"type":"get","id":"e",` + text + `}`)
+		c.Say(`{"type":"get","id":"e",` + text + `}`)
 		c.problem("e", want)
 	}
 }
@@ -51,7 +51,7 @@ func TestReadEnv(t *testing.T) {
 	n.publish(pathA, "a: 1\n")
 	n.publish(pathB, "b: 1\n")
 	c := n.welcomed(n.app)
-	c.say(`{"type":"read_env","id":"1","env":"acme/shop/prod"}`)
+	c.Say(`{"type":"read_env","id":"1","env":"acme/shop/prod"}`)
 	m := c.next("env")
 	if m.ID != "1" || m.Env.String() != "acme/shop/prod" || len(m.Configs) != 2 || *m.Configs[1].Text != "b: 1\n" || m.Configs[0].Author != "admin" {
 		t.Errorf("got %+v", m)
@@ -62,7 +62,7 @@ func TestReadEnv(t *testing.T) {
 		`"env":"acme/shop/prod","consistency":"x"`:       "invalid",
 		`"env":"acme/shop/prod","min_revision":"1.else"`: "invalid",
 	} {
-		c.say(`{"type":"read_env","id":"e",` + text + `}`)
+		c.Say(`{"type":"read_env","id":"e",` + text + `}`)
 		c.problem("e", want)
 	}
 }
@@ -70,9 +70,9 @@ func TestReadEnv(t *testing.T) {
 func TestAck(t *testing.T) {
 	n := start(t)
 	n.publish(pathA, "a: 1\n")
-	c := n.connect(dial{auth: "Bearer " + n.app, query: "?instance=i"})
+	c := n.connect(dial{Auth: "Bearer " + n.app, Query: "?instance=i"})
 	c.next("welcome")
-	c.say(`{"type":"ack","reports":[{"path":"` + pathA + `","version":1,"state":"refused","why":"no"}]}`)
+	c.Say(`{"type":"ack","reports":[{"path":"` + pathA + `","version":1,"state":"refused","why":"no"}]}`)
 	for text, want := range map[string]string{
 		`[]`: "invalid",
 		`[{"path":"` + pathA + `","version":2,"state":"applied"}]`:                                                                                   "invalid",
@@ -80,7 +80,7 @@ func TestAck(t *testing.T) {
 		`[{"path":"acme/shop/test/a.yaml","version":1,"state":"applied"}]`:                                                                           "denied",
 		`[` + strings.Repeat(`{"path":"`+pathA+`","version":1,"state":"applied"},`, 256) + `{"path":"` + pathA + `","version":1,"state":"applied"}]`: "invalid",
 	} {
-		c.say(`{"type":"ack","id":"k","reports":` + text + `}`)
+		c.Say(`{"type":"ack","id":"k","reports":` + text + `}`)
 		c.problem("k", want)
 	}
 	list, err := n.Center.Instances(n.admin(), center.InstanceRequest{Path: config.Path{Tenant: "acme", App: "shop", Env: "prod", Name: "a.yaml"}})
@@ -89,14 +89,14 @@ func TestAck(t *testing.T) {
 		t.Errorf("got %+v", list)
 	}
 	nameless := n.welcomed(n.app)
-	nameless.say(`{"type":"ack","reports":[{"path":"` + pathA + `","version":1,"state":"applied"}]}`)
+	nameless.Say(`{"type":"ack","reports":[{"path":"` + pathA + `","version":1,"state":"applied"}]}`)
 	nameless.problem("", "invalid")
 }
 
 func TestSubscriptionsThatAreRefused(t *testing.T) {
 	n := start(t, func(s *Settings) { s.MaxSubscriptions, s.MaxPatterns = 2, 3 })
 	c := n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	c.want("s", true)
 	for text, want := range map[string]string{
 		`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`:                "already_exists",
@@ -109,18 +109,18 @@ func TestSubscriptionsThatAreRefused(t *testing.T) {
 		`{"type":"subscribe","id":"i","paths":[""]}`:                              "invalid",
 		`{"type":"unsubscribe","id":"n"}`:                                         "not_found",
 	} {
-		c.say(text)
+		c.Say(text)
 		id := strings.Split(text, `"`)[7]
 		c.problem(id, want)
 	}
-	c.say(`{"type":"subscribe","id":"2","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"2","paths":["acme/shop/prod"]}`)
 	c.want("2", true)
-	c.say(`{"type":"subscribe","id":"3","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"3","paths":["acme/shop/prod"]}`)
 	if p := c.problem("3", "limit_exceeded"); !strings.Contains(p.Detail, "max_subscriptions") {
 		t.Errorf("got %+v", p)
 	}
-	c.say(`{"type":"unsubscribe","id":"2"}`)
-	c.say(`{"type":"subscribe","id":"3","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"unsubscribe","id":"2"}`)
+	c.Say(`{"type":"subscribe","id":"3","paths":["acme/shop/prod"]}`)
 	c.want("3", true)
 }
 
@@ -131,7 +131,7 @@ func TestFramesAreShared(t *testing.T) {
 	var all []*client
 	for range clients {
 		c := n.welcomed(n.app)
-		c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+		c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 		c.want("s", true)
 		all = append(all, c)
 	}

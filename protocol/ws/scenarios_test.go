@@ -79,15 +79,15 @@ func (c *app) open(ctx context.Context) (*client, func(), error) {
 	if err != nil {
 		return nil, nil, lost(ctx, err)
 	}
-	stop := context.AfterFunc(ctx, func() { conn.conn.Close() })
+	stop := context.AfterFunc(ctx, func() { conn.Conn.Close() })
 	end := func() {
 		stop()
-		conn.conn.Close()
+		conn.Conn.Close()
 	}
-	if conn.answer.StatusCode != http.StatusSwitchingProtocols {
+	if conn.Answer.StatusCode != http.StatusSwitchingProtocols {
 		defer end()
 		var p problem.Details
-		body, err := io.ReadAll(conn.answer.Body)
+		body, err := io.ReadAll(conn.Answer.Body)
 		if err = errors.Join(err, json.Unmarshal(body, &p)); err != nil {
 			return nil, nil, lost(ctx, err)
 		}
@@ -97,7 +97,7 @@ func (c *app) open(ctx context.Context) (*client, func(), error) {
 		"type": "hello", "token": c.as.Token.Reveal(), "instance": c.as.Instance.ID, "labels": c.as.Instance.Labels, "slot": c.as.Instance.Slot,
 	})
 	if err == nil {
-		if err = conn.tryFrame(socket.Final|socket.OpText, true, greeting); err != nil {
+		if err = conn.TryFrame(socket.Final|socket.OpText, greeting); err != nil {
 			err = lost(ctx, err)
 		}
 	}
@@ -137,7 +137,7 @@ func (c *app) ask(ctx context.Context, want string, messages ...any) (incoming, 
 		if err != nil {
 			return incoming{}, err
 		}
-		if err := conn.tryFrame(socket.Final|socket.OpText, true, text); err != nil {
+		if err := conn.TryFrame(socket.Final|socket.OpText, text); err != nil {
 			return incoming{}, lost(ctx, err)
 		}
 	}
@@ -200,7 +200,7 @@ func (c *app) Watch(ctx context.Context, r protocoltest.WatchRequest) (protocolt
 	}
 	text, err := json.Marshal(subscribe{head: head{"subscribe", "s"}, Paths: append([]string{}, r.Patterns...), After: r.After})
 	if err == nil {
-		err = conn.tryFrame(socket.Final|socket.OpText, true, text)
+		err = conn.TryFrame(socket.Final|socket.OpText, text)
 	}
 	if err != nil {
 		end()
@@ -228,7 +228,7 @@ type toldEvent struct {
 func (s *stream) run(ctx context.Context, conn *client) {
 	defer close(s.done)
 	for {
-		_ = conn.conn.SetDeadline(time.Time{})
+		_ = conn.Conn.SetDeadline(time.Time{})
 		m, _, err := conn.read()
 		told := toldEvent{event: protocoltest.Event{Revision: m.Revision, Reset: m.Reset, Current: m.Current || m.Type == "current"}}
 		switch {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/setpointhq/setpoint/protocol/internal/crowdtest"
 	"github.com/setpointhq/setpoint/protocol/internal/socket"
+	"github.com/setpointhq/setpoint/protocol/internal/sockettest"
 )
 
 // BenchmarkVeryMany publishes to 50,000 subscribers, each on a TLS connection of its
@@ -123,10 +124,10 @@ func (g *gathered) join(conn *tls.Conn, i int, token string) error {
 	if answer.StatusCode != http.StatusSwitchingProtocols {
 		return errors.New(answer.Status)
 	}
-	c := &client{t: g.b, conn: conn, in: in}
+	c := &client{&sockettest.Client{T: g.b, Conn: conn, In: in}}
 	g.readers.Go(func() { g.listen(c) }) // first: a pipe holds nothing
 	subscribe := `{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`
-	return c.tryFrame(socket.Final|socket.OpText, true, []byte(subscribe))
+	return c.TryFrame(socket.Final|socket.OpText, []byte(subscribe))
 }
 
 func (g *gathered) listen(c *client) {

@@ -25,10 +25,10 @@ import (
 
 // want reads changes of a subscription.
 func (c *client) want(id string, reset bool, want ...string) incoming {
-	c.t.Helper()
+	c.T.Helper()
 	m := c.next("changes")
 	if diff := cmp.Diff(want, told(m)); diff != "" || m.Reset != reset || m.ID != id || m.Revision == "" {
-		c.t.Errorf("id %q, reset %v; want %q, %v: %s", m.ID, m.Reset, id, reset, diff)
+		c.T.Errorf("id %q, reset %v; want %q, %v: %s", m.ID, m.Reset, id, reset, diff)
 	}
 	return m
 }
@@ -42,7 +42,7 @@ func TestSubscription(t *testing.T) {
 	n := start(t)
 	n.publish(pathA, "a: 1\n")
 	c := n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"main","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"main","paths":["acme/shop/prod"]}`)
 	if m := c.want("main", true, pathA+"@1=a: 1\n"); !m.Current {
 		t.Errorf("want it current, got %+v", m)
 	}
@@ -62,17 +62,17 @@ func TestSeveralSubscriptions(t *testing.T) {
 	n.publish(pathA, "a: 1\n")
 	n.publish(pathB, "b: 1\n")
 	c := n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"é\"1","paths":["` + pathA + `"]}`)
+	c.Say(`{"type":"subscribe","id":"é\"1","paths":["` + pathA + `"]}`)
 	c.want(`é"1`, true, pathA+"@1=a: 1\n")
-	c.say(`{"type":"subscribe","id":"2","paths":["` + pathB + `"],"content":false}`)
+	c.Say(`{"type":"subscribe","id":"2","paths":["` + pathB + `"],"content":false}`)
 	m := c.want("2", true, pathB+"@1")
 	if got := m.Changes[0]; len(got.Digest) != 64 || got.Size != 5 || got.Format != "yaml" || got.Time.IsZero() {
 		t.Errorf("got %+v", got)
 	}
 	n.publish(pathB, "b: 2\n")
 	c.want("2", false, pathB+"@2")
-	c.say(`{"type":"unsubscribe","id":"2"}`)
-	c.say(`{"type":"ping","id":"p"}`)
+	c.Say(`{"type":"unsubscribe","id":"2"}`)
+	c.Say(`{"type":"ping","id":"p"}`)
 	if m := c.next("pong"); m.ID != "p" {
 		t.Errorf("got %+v", m)
 	}
@@ -80,14 +80,14 @@ func TestSeveralSubscriptions(t *testing.T) {
 	n.publish(pathA, "a: 2\n")
 	c.want(`é"1`, false, pathA+"@2=a: 2\n")
 	// The id is free again.
-	c.say(`{"type":"subscribe","id":"2","paths":["` + pathB + `"]}`)
+	c.Say(`{"type":"subscribe","id":"2","paths":["` + pathB + `"]}`)
 	c.want("2", true, pathB+"@3=b: 3\n")
 }
 
 func TestChangeSetIsOneMessage(t *testing.T) {
 	n := start(t)
 	c := n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	c.want("s", true)
 	_, err := n.Center.Publish(n.admin(), center.Publish{Tenant: "acme", Items: []center.PublishItem{
 		{Path: config.Path{Tenant: "acme", App: "shop", Env: "prod", Name: "a.yaml"}, Content: []byte("a: 1\n")},
@@ -105,11 +105,11 @@ func TestLargeDeliveries(t *testing.T) {
 	n.publish(pathB, "b: 1\n")
 	n.publish("acme/shop/prod/c.yaml", large)
 	for _, header := range []http.Header{nil, {"Sec-Websocket-Extensions": {"permessage-deflate"}}} {
-		c := n.connect(dial{auth: "Bearer " + n.app, header: header})
+		c := n.connect(dial{Auth: "Bearer " + n.app, Header: header})
 		c.next("welcome")
-		c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+		c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 		c.want("s", true, pathA+"@1="+large, pathB+"@1=b: 1\n", "acme/shop/prod/c.yaml@1="+large)
-		c.say(`{"type":"read_env","id":"e","env":"acme/shop/prod"}`)
+		c.Say(`{"type":"read_env","id":"e","env":"acme/shop/prod"}`)
 		if m := c.next("env"); len(m.Configs) != 3 || *m.Configs[2].Text != large || m.Env.String() != "acme/shop/prod" || m.Revision == "" {
 			t.Errorf("got %d configs of %s at %s", len(m.Configs), m.Env, m.Revision)
 		}
@@ -120,13 +120,13 @@ func TestCompression(t *testing.T) {
 	n := start(t)
 	content := "# " + strings.Repeat("much of the same ", 1000) + "\n"
 	n.publish(pathA, content)
-	c := n.connect(dial{auth: "Bearer " + n.app, header: http.Header{"Sec-Websocket-Extensions": {"x-webkit-deflate-frame, permessage-deflate; client_max_window_bits"}}})
-	if got, want := c.answer.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate; server_no_context_takeover; client_no_context_takeover"; got != want {
+	c := n.connect(dial{Auth: "Bearer " + n.app, Header: http.Header{"Sec-Websocket-Extensions": {"x-webkit-deflate-frame, permessage-deflate; client_max_window_bits"}}})
+	if got, want := c.Answer.Header.Get("Sec-Websocket-Extensions"), "permessage-deflate; server_no_context_takeover; client_no_context_takeover"; got != want {
 		t.Errorf("want %s, got %s", want, got)
 	}
 	c.next("welcome")
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
-	first, payload, err := c.readFrame()
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	first, payload, err := c.ReadFrame()
 	if err != nil || first&socket.Deflated == 0 || len(payload) > len(content)/4 {
 		t.Errorf("want it small, got %x, %d bytes, %v", first, len(payload), err)
 	}
@@ -134,18 +134,18 @@ func TestCompression(t *testing.T) {
 	c.want("s", false, pathA+"@2="+content+"a: 1\n")
 	// What a client compresses is read too.
 	ping := []byte{0xaa, 0x56, 0x2a, 0xa9, 0x2c, 0x48, 0x55, 0xb2, 0x52, 0x2a, 0xc8, 0xcc, 0x4b, 0x57, 0xaa, 0x05, 0x00}
-	c.frame(socket.Final|socket.Deflated|socket.OpText, true, ping)
+	c.Frame(socket.Final|socket.Deflated|socket.OpText, ping)
 	c.next("pong")
 }
 
 func TestNoCompression(t *testing.T) {
 	n := start(t, func(s *Settings) { s.Compression = false })
-	c := n.connect(dial{auth: "Bearer " + n.app, header: http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}})
-	if c.deflate {
+	c := n.connect(dial{Auth: "Bearer " + n.app, Header: http.Header{"Sec-Websocket-Extensions": {"permessage-deflate"}}})
+	if c.Deflate {
 		t.Error("want none")
 	}
 	c.next("welcome")
-	c.frame(socket.Final|socket.Deflated|socket.OpText, true, []byte(`{"type":"ping"}`))
+	c.Frame(socket.Final|socket.Deflated|socket.OpText, []byte(`{"type":"ping"}`))
 	c.end(socket.ProtocolError)
 }
 
@@ -153,24 +153,24 @@ func TestResuming(t *testing.T) {
 	n := start(t)
 	n.publish(pathA, "a: 1\n")
 	c := n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	last := c.want("s", true, pathA+"@1=a: 1\n").Revision
-	c.say(`{"type":"subscribe","id":"again","paths":["acme/shop/prod"],"after":"` + string(last) + `"}`)
+	c.Say(`{"type":"subscribe","id":"again","paths":["acme/shop/prod"],"after":"` + string(last) + `"}`)
 	if m := c.next("current"); m.ID != "again" || m.Revision != last {
 		t.Errorf("want to go on from %s, got %+v", last, m)
 	}
-	c.conn.Close()
+	c.Conn.Close()
 	for i := 2; i <= 4; i++ {
 		n.publish(pathA, fmt.Sprintf("a: %d\n", i))
 	}
 	c = n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"],"after":"` + string(last) + `"}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"],"after":"` + string(last) + `"}`)
 	if m := c.want("s", false, pathA+"@4=a: 4\n"); !m.Current {
 		t.Errorf("want it current, got %+v", m)
 	}
-	c.say(`{"type":"subscribe","id":"o","paths":["acme/shop/prod"],"after":"5.elsewhere"}`)
+	c.Say(`{"type":"subscribe","id":"o","paths":["acme/shop/prod"],"after":"5.elsewhere"}`)
 	c.want("o", true, pathA+"@4=a: 4\n")
-	c.say(`{"type":"subscribe","id":"x","paths":["acme/shop/prod"],"after":"?"}`)
+	c.Say(`{"type":"subscribe","id":"x","paths":["acme/shop/prod"],"after":"?"}`)
 	c.problem("x", "invalid")
 }
 
@@ -224,7 +224,7 @@ func TestResumingOverAnotherProtocol(t *testing.T) {
 	last := poll("").Revision
 	n.publish(pathA, "a: 2\n")
 	c := n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"],"after":"` + string(last) + `"}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"],"after":"` + string(last) + `"}`)
 	last = c.want("s", false, pathA+"@2=a: 2\n").Revision
 	n.publish(pathB, "b: 1\n")
 	m := poll(last)
@@ -244,9 +244,9 @@ func TestCutOffMissesNothing(t *testing.T) {
 	// follow reads until it has caught up, or as many messages as asked for.
 	follow := func(most int, until bool) {
 		c := n.welcomed(n.app)
-		defer c.conn.Close()
+		defer c.Conn.Close()
 		after, _ := json.Marshal(last)
-		c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"],"after":` + string(after) + `}`)
+		c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"],"after":` + string(after) + `}`)
 		for i := 0; i < most || until; i++ {
 			m, text, err := c.read()
 			n.must(err)
@@ -286,15 +286,15 @@ func TestCutOffMissesNothing(t *testing.T) {
 func TestSlowReaderIsBroughtToTheLastState(t *testing.T) {
 	n := start(t)
 	c := n.welcomed(n.app)
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	c.want("s", true)
-	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
+	n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 10))
 	const versions = 40
 	content := func(i int) string { return fmt.Sprintf("# %s\nn: %d\n", strings.Repeat("x", 300_000), i) }
 	for i := 1; i <= versions; i++ { // 12 MB, much more than the sockets hold
 		n.publish(pathA, content(i))
 	}
-	n.must(c.conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20))
+	n.must(c.Conn.NetConn().(*net.TCPConn).SetReadBuffer(4 << 20))
 	messages := 0
 	for version := int64(0); version < versions; messages++ {
 		m := c.next("changes")
@@ -315,7 +315,7 @@ func TestRightIsWithdrawn(t *testing.T) {
 	_, err := n.Center.CreateBinding(n.admin(), auth.Binding{User: "app", Role: auth.RoleClient, Scope: config.Path{Tenant: "acme", App: "shop", Env: "test"}})
 	n.must(err)
 	for _, env := range []string{"prod", "test"} {
-		c.say(`{"type":"subscribe","id":"` + env + `","paths":["acme/shop/` + env + `"]}`)
+		c.Say(`{"type":"subscribe","id":"` + env + `","paths":["acme/shop/` + env + `"]}`)
 		c.want(env, true)
 	}
 	bindings, err := n.Center.Bindings(n.admin(), center.BindingsRequest{User: "app"})
@@ -340,14 +340,14 @@ func TestTokenIsRevoked(t *testing.T) {
 				}
 			})
 			c := n.welcomed(n.app)
-			c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+			c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 			c.want("s", true)
 			tokens, err := n.Center.Tokens(n.admin(), "app", center.PageRequest{})
 			n.must(err)
 			n.must(n.Center.RevokeToken(n.admin(), tokens.Items[0].ID))
 			id := ""
 			if ask != "" {
-				c.say(ask)
+				c.Say(ask)
 				id = "g"
 			}
 			c.problem(id, "unauthenticated")
@@ -359,9 +359,9 @@ func TestTokenIsRevoked(t *testing.T) {
 func TestPasswordIsChanged(t *testing.T) {
 	n := start(t)
 	c := n.connect(dial{})
-	c.say(`{"type":"hello","basic":{"username":"vera","password":"` + password + `"}}`)
+	c.Say(`{"type":"hello","basic":{"username":"vera","password":"` + password + `"}}`)
 	c.next("welcome")
-	c.say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
+	c.Say(`{"type":"subscribe","id":"s","paths":["acme/shop/prod"]}`)
 	c.want("s", true)
 	n.must(n.Center.SetPassword(auth.WithIdentity(t.Context(), auth.Identity{Subject: "vera", Method: "basic"}), config.NewSecret("another horse battery")))
 	n.publish(pathA, "a: 1\n")
