@@ -102,7 +102,7 @@ func openProtocols(ctx context.Context, host protocol.Host) (all []protocol.Prot
 	for _, d := range drivers {
 		d.Defaults()
 	}
-	byRPC.Addr = port
+	byRPC.Port.Addr = port
 	for _, d := range drivers {
 		p, err := d.Open(ctx, host)
 		if err != nil {
