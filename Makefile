@@ -76,7 +76,8 @@ test-deps: ## Install the system packages that tests need, where they are missin
 	@tools/install-test-deps
 
 .PHONY: lint
-lint: $(LINTER) lint-proto ## Check style, mistakes and the import table
+lint: $(LINTER) ## Check style, mistakes and the import table
+	@tools/proto-sum check || $(MAKE) --no-print-directory lint-proto
 	$(STATIC) $(LINTER) run
 
 $(LINTER): tools/go.mod tools/go.sum
@@ -129,13 +130,15 @@ fmt: $(LINTER) ## Format all Go code
 	$(LINTER) fmt
 
 .PHONY: generate
-generate: proto graphql ## Generate what is generated: references, schemas, code
+generate: graphql ## Generate what is generated: references, schemas, code
+	@tools/proto-sum check || $(MAKE) --no-print-directory proto
 	$(GO_STATIC) generate ./...
 
 .PHONY: proto
 proto: lint-proto ## Generate the gRPC interface's Go code, unless its description breaks clients
 	rm -f api/setpointv1/*.pb.go
 	cd api && $(BUF) generate && $(BUF) build --as-file-descriptor-set -o $(CURDIR)/$(PROTO_IMAGE)
+	@tools/proto-sum write
 
 .PHONY: graphql
 graphql: $(GQLGEN) ## Generate the GraphQL interface's Go code of its schema
