@@ -2,7 +2,9 @@ package bench
 
 import (
 	"context"
+	"crypto/tls"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"sync"
@@ -103,6 +105,10 @@ func openProtocols(ctx context.Context, host protocol.Host) (all []protocol.Prot
 		d.Defaults()
 	}
 	byRPC.Port.Addr = port
+	host.Secure = func(string, protocol.TLSFiles) (*tls.Config, error) { return host.TLS, nil }
+	host.Listen = func(ctx context.Context, _, addr string) (net.Listener, error) {
+		return new(net.ListenConfig).Listen(ctx, "tcp", addr)
+	}
 	for _, d := range drivers {
 		p, err := d.Open(ctx, host)
 		if err != nil {
