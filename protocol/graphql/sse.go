@@ -12,10 +12,11 @@ import (
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/protocol"
 	"github.com/setpointhq/setpoint/protocol/internal/crew"
+	"github.com/setpointhq/setpoint/protocol/internal/line"
 )
 
 // eventType is the media type of Server-Sent Events.
-const eventType = "text/event-stream"
+const eventType = line.EventType
 
 // wantsEvents reports whether the answer may be Server-Sent Events, by the protocol
 // of the npm package graphql-sse, in which each operation is a request of its own.

@@ -3,6 +3,8 @@ package graphql
 import (
 	"net/http"
 	"time"
+
+	"github.com/setpointhq/setpoint/protocol/internal/line"
 )
 
 // held is a stream that the goroutine of its handler carries: over HTTP/2, where many
@@ -26,7 +28,7 @@ func (t *transport) newHeld(w http.ResponseWriter, r *http.Request) *held {
 
 // begin says what kind of answer it is.
 func (e *held) begin() {
-	eventHeaders(e.w.Header())
+	line.EventHeaders(e.w.Header())
 	// The deadlines that the server sets are for requests that end.
 	_ = e.control.SetReadDeadline(time.Time{})
 	e.w.WriteHeader(http.StatusOK)

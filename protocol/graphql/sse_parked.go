@@ -1,13 +1,11 @@
 package graphql
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"runtime/debug"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/protocol/internal/crew"
@@ -73,7 +71,7 @@ func (t *transport) park(w http.ResponseWriter, r *http.Request, o *operation) e
 	if p.stream, err = t.openStream(ctx, o, lastEvent(r), p.notify); err != nil {
 		return err
 	}
-	head := parkedHead(w.Header())
+	head := line.EventHead(w.Header())
 	if p.line, err = line.Take(w, t.api.settings.WriteTimeout); p.line == nil {
 		p.watch.Close()
 		if err == nil { // the client has said more than it may, and is gone
@@ -94,26 +92,9 @@ func (t *transport) park(w http.ResponseWriter, r *http.Request, o *operation) e
 	return nil
 }
 
-// parkedHead renders the beginning of the answer. The connection is of no use for
-// another request afterwards.
-func parkedHead(h http.Header) []byte {
-	eventHeaders(h)
-	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	h.Set("Transfer-Encoding", "chunked")
-	h.Set("Connection", "close")
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 200 OK\r\n")
-	_ = h.Write(&b) // memory takes everything
-	b.WriteString("\r\n")
-	return b.Bytes()
-}
-
-// wait waits for the client to leave. Whoever says anything on a stream has not
-// understood what it is, and is let go too.
+// wait waits for the client to leave.
 func (p *parked) wait() {
-	var said [1]byte
-	_, _ = p.line.Read(said[:])
-	p.line.Abort()
+	p.line.Left()
 	p.kick(letGo)
 }
 

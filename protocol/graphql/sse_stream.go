@@ -45,12 +45,6 @@ func (e *eventStream) identify(r *http.Request) error {
 	return err
 }
 
-// eventHeaders say that an answer is Server-Sent Events.
-func eventHeaders(h http.Header) {
-	h.Set("Content-Type", eventType)
-	h.Set("X-Accel-Buffering", "no") // proxies would hold events back
-}
-
 // hello tells the client how long to wait before it reconnects: a different time
 // each, so that after a restart not all come at once.
 func (e *eventStream) hello() {

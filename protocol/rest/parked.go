@@ -1,12 +1,10 @@
 package rest
 
 import (
-	"bytes"
 	"fmt"
 	"net/http"
 	"runtime/debug"
 	"strings"
-	"time"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/center"
@@ -51,7 +49,7 @@ func (a *api) park(w http.ResponseWriter, r *http.Request, s stream, request cen
 		a.leave()
 		return err
 	}
-	head := head(w.Header())
+	head := line.EventHead(w.Header())
 	if p.line, err = line.Take(w, a.settings.StreamWriteTimeout); p.line == nil {
 		p.watch.Close()
 		a.leave()
@@ -66,20 +64,6 @@ func (a *api) park(w http.ResponseWriter, r *http.Request, s stream, request cen
 	return nil
 }
 
-// head renders the beginning of the answer. The connection is of no use for another
-// request afterwards.
-func head(h http.Header) []byte {
-	eventHeaders(h)
-	h.Set("Date", time.Now().UTC().Format(http.TimeFormat))
-	h.Set("Transfer-Encoding", "chunked")
-	h.Set("Connection", "close")
-	var b bytes.Buffer
-	b.WriteString("HTTP/1.1 200 OK\r\n")
-	_ = h.Write(&b) // memory takes everything
-	b.WriteString("\r\n")
-	return b.Bytes()
-}
-
 // begin sends the beginning and what every client is told first.
 func (s *parked) begin(head []byte) {
 	if _, err := s.line.Write(head); err != nil || !s.send(s.hello) {
@@ -87,12 +71,9 @@ func (s *parked) begin(head []byte) {
 	}
 }
 
-// run waits for the client to leave. Whoever says anything on a stream has not
-// understood what it is, and is let go too.
+// run waits for the client to leave.
 func (s *parked) run() {
-	var said [1]byte
-	_, _ = s.line.Read(said[:])
-	s.line.Abort()
+	s.line.Left()
 	s.kick(letGo)
 }
 

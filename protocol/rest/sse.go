@@ -3,6 +3,8 @@ package rest
 import (
 	"net/http"
 	"time"
+
+	"github.com/setpointhq/setpoint/protocol/internal/line"
 )
 
 // held is a stream that the goroutine of its handler carries: over HTTP/2, where
@@ -27,16 +29,10 @@ func (s *held) notify() {
 	}
 }
 
-// eventHeaders say that an answer is Server-Sent Events.
-func eventHeaders(h http.Header) {
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("X-Accel-Buffering", "no") // proxies would hold events back
-}
-
 // serve sends events until the client goes away, the server shuts down, or the
 // right to watch is withdrawn.
 func (s *held) serve() error {
-	eventHeaders(s.w.Header())
+	line.EventHeaders(s.w.Header())
 	if s.r.Method == http.MethodHead {
 		return nil
 	}
