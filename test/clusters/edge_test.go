@@ -44,13 +44,15 @@ func TestEdgeServesLikeAMember(t *testing.T) {
 	for i, n := range nodes {
 		n.kill9()
 		content := fmt.Sprintf("without: %s\n", n.name)
+		var written config.Token
 		h.await("a write through the edge", func() bool {
-			_, err := e.publish(app, content)
+			set, err := e.publish(app, content)
+			written = set.Revision
 			return err == nil
 		})
 		others := slices.Delete(slices.Clone(nodes), i, i+1)
-		others[0].reads(app, content, "")
-		e.reads(app, content, "")
+		others[0].reads(app, content, written)
+		e.reads(app, content, written)
 		h.await("news on the watch", func() bool { return w.has("app.yaml", content) })
 		n.restart()
 		h.roles(n, map[string]config.Role{"n1": config.Voter, "n2": config.Voter, "n3": config.Voter, "e1": config.Edge})
