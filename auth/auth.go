@@ -7,6 +7,7 @@ package auth
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"github.com/setpointhq/setpoint/config"
@@ -14,8 +15,17 @@ import (
 
 // Identity is a proven caller. The zero Identity is nobody and may do nothing.
 type Identity struct {
-	// Subject names the user, "alice"; empty for nobody.
+	// Subject names the user: "alice", or "corp:alice" if it is known elsewhere
+	// and not here; empty for nobody.
 	Subject string
+	// Provider names who vouches for a subject that is known elsewhere, "corp";
+	// empty for users that are kept here. What such a subject may do is what
+	// bindings give its name and its groups, and nothing besides.
+	Provider string
+	// Groups are those that the provider says the subject is in, each with its
+	// provider's name, "corp:platform", sorted. Groups of users that are kept here
+	// are in the Directory.
+	Groups []string
 	// Method is the driver that proved it, "basic" or "token".
 	Method string
 	// TokenID is the API token used, if one was.
@@ -68,10 +78,13 @@ func RequestFrom(ctx context.Context) Request {
 
 // Credentials are what a caller sent to prove who it is.
 type Credentials struct {
-	Username string        // basic
+	Username string        // basic; "corp:alice" for a user of the provider corp
 	Password config.Secret // basic
 	Token    config.Secret // bearer
-	Address  string        // the peer's IP address, for throttling
+	// Certificates is the chain that the peer showed in the TLS handshake, its own
+	// first. That it has the key is proved; whether anybody vouches for it is not.
+	Certificates []*x509.Certificate
+	Address      string // the peer's IP address, for throttling
 }
 
 // Authenticator proves identities. Drivers are asked in a stated order.
@@ -115,19 +128,29 @@ type PasswordPolicy interface {
 type Directory interface {
 	User(name string) (*User, bool)
 	Token(id string) (*Token, bool)
-	// Grants returns what the subject's bindings give it.
+	// Grants returns what bindings give the subject by its name.
 	Grants(subject string) []Grant
+	// GroupGrants returns what bindings give the members of a group.
+	GroupGrants(group string) []Grant
+	// Verbs returns what a role allows, built in or made; nothing if it is unknown.
+	Verbs(role Role) Verb
+	// Generation changes with every change of users, roles and bindings, so that
+	// what was compiled of them can be told to be old. It never returns to a
+	// former value.
+	Generation() uint64
 }
 
 // User is a person or, with Service, a program that has no password.
 type User struct {
-	Name        string       `json:"name"`
-	Service     bool         `json:"service"`
-	Description string       `json:"description,omitempty"`
-	Disabled    bool         `json:"disabled"`
-	CreatedAt   time.Time    `json:"created_at"`
-	CreatedBy   string       `json:"created_by"`
-	Revision    config.Token `json:"revision,omitempty"`
+	Name        string `json:"name"`
+	Service     bool   `json:"service"`
+	Description string `json:"description,omitempty"`
+	Disabled    bool   `json:"disabled"`
+	// Groups that it is in, sorted; what is bound to a group its members have.
+	Groups    []string     `json:"groups,omitempty"`
+	CreatedAt time.Time    `json:"created_at"`
+	CreatedBy string       `json:"created_by"`
+	Revision  config.Token `json:"revision,omitempty"`
 	// PasswordHash is in PHC string form; empty for service users.
 	PasswordHash string `json:"-"`
 }
@@ -139,11 +162,19 @@ type Token struct {
 	Description string `json:"description,omitempty"`
 	// Session tokens come from a login.
 	Session bool `json:"session"`
+	// Provider vouched for the user of a session that is known elsewhere, and
+	// said that it is in Groups.
+	Provider string   `json:"provider,omitempty"`
+	Groups   []string `json:"groups,omitempty"`
 	// Grants narrow the token; empty means all that its user may do.
 	Grants    []Grant   `json:"grants,omitempty"`
 	CreatedAt time.Time `json:"created_at"`
 	CreatedBy string    `json:"created_by"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
+	// IdleAfter ends a session that was not used for so long; 0 never does.
+	IdleAfter config.Seconds `json:"idle_after,omitempty"`
+	// UsedAt is about when a session was used last: it is noted now and then.
+	UsedAt time.Time `json:"used_at,omitzero"`
 	// SecretHash is the SHA-256 of the token's secret, which has 256 random bits.
 	SecretHash []byte `json:"-"`
 }
@@ -157,15 +188,30 @@ func (t *Token) Expired(now time.Time) bool {
 type Grant struct {
 	Role  Role        `json:"role"`
 	Scope config.Path `json:"scope"`
+	// Pattern, if not empty, confines the grant to some of what lies below the
+	// scope, and all that lies below that: "*/prod" at an app's tenant are its envs
+	// of that name, "*/prod/db-*" some of their configs. See CheckPattern.
+	Pattern string `json:"pattern,omitempty"`
+	// Deny takes the role's verbs away there, whatever else gives them.
+	Deny bool `json:"deny,omitempty"`
 }
 
-// Binding grants a user a role at a scope.
+// Binding grants a user, or the members of a group, a role at a scope, or denies it.
 type Binding struct {
-	ID        string       `json:"id"`
-	User      string       `json:"user"`
+	ID string `json:"id"`
+	// One of the two is set. A name with a colon is a provider's: "corp:alice".
+	User      string       `json:"user,omitempty"`
+	Group     string       `json:"group,omitempty"`
 	Role      Role         `json:"role"`
 	Scope     config.Path  `json:"scope"`
+	Pattern   string       `json:"pattern,omitempty"` // as in Grant
+	Deny      bool         `json:"deny,omitempty"`    // as in Grant
 	CreatedAt time.Time    `json:"created_at"`
 	CreatedBy string       `json:"created_by"`
 	Revision  config.Token `json:"revision,omitempty"`
+}
+
+// Grant returns what the binding gives, or takes away.
+func (b *Binding) Grant() Grant {
+	return Grant{Role: b.Role, Scope: b.Scope, Pattern: b.Pattern, Deny: b.Deny}
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/setpointhq/setpoint/config"
 )
@@ -30,12 +31,17 @@ const (
 	Report
 	// Operate sees to the installation itself: cluster, backup.
 	Operate
+	// Rollout brings out what was released, and takes it back: it drives launches
+	// and rolls back.
+	Rollout
+	// Approve approves and rejects change requests.
+	Approve
 )
 
 // AllVerbs is every verb.
-const AllVerbs = Operate<<1 - 1
+const AllVerbs = Approve<<1 - 1
 
-var verbNames = []string{"fetch", "read", "edit", "publish", "manage", "grant", "audit", "report", "operate"}
+var verbNames = []string{"fetch", "read", "edit", "publish", "manage", "grant", "audit", "report", "operate", "rollout", "approve"}
 
 // String names the verbs of the set.
 func (v Verb) String() string {
@@ -57,6 +63,19 @@ func Verbs() []Verb {
 	return all
 }
 
+// ParseVerbs reads the names of verbs.
+func ParseVerbs(names []string) (Verb, error) {
+	var verbs Verb
+	for _, name := range names {
+		i := slices.Index(verbNames, name)
+		if i < 0 {
+			return 0, config.Errorf(config.Invalid, "", "", "no verb %.64q; there are %s", name, strings.Join(verbNames, ", "))
+		}
+		verbs |= 1 << i
+	}
+	return verbs, nil
+}
+
 // Role is a named set of verbs.
 type Role string
 
@@ -66,6 +85,8 @@ const (
 	RoleViewer    Role = "viewer"    // sees everything but audit
 	RoleEditor    Role = "editor"    // also drafts
 	RolePublisher Role = "publisher" // also releases
+	RoleOperator  Role = "operator"  // drives rollouts and rolls back
+	RoleApprover  Role = "approver"  // approves change requests
 	RoleAdmin     Role = "admin"     // everything in its scope
 	RoleAuditor   Role = "auditor"   // audit records and metadata
 )
@@ -78,13 +99,15 @@ var builtinRoles = []struct {
 	{RoleClient, Fetch | Report, "an application: reads and watches what is released, reports what it applied"},
 	{RoleViewer, Fetch | Read, "sees configs, drafts, history and differences"},
 	{RoleEditor, Fetch | Read | Edit, "also creates configs and edits drafts"},
-	{RolePublisher, Fetch | Read | Edit | Publish, "also publishes, rolls back, promotes and deletes"},
+	{RolePublisher, Fetch | Read | Edit | Publish | Rollout, "also publishes, rolls back, promotes and deletes"},
+	{RoleOperator, Fetch | Read | Rollout, "a viewer who drives rollouts and rolls back, and releases nothing new"},
+	{RoleApprover, Fetch | Read | Approve, "a viewer who approves and rejects change requests"},
 	{RoleAdmin, AllVerbs, "everything within its scope, users' rights included"},
 	{RoleAuditor, ReadAudit, "reads audit records, and nothing else"},
 }
 
-// Verbs returns what the role may do; nothing for an unknown role.
-func (r Role) Verbs() Verb {
+// Builtin returns what a built-in role may do; nothing for any other.
+func (r Role) Builtin() Verb {
 	for _, b := range builtinRoles {
 		if b.role == r {
 			return b.verbs
@@ -93,31 +116,23 @@ func (r Role) Verbs() Verb {
 	return 0
 }
 
-// RoleInfo describes a role for listings.
+// RoleInfo describes a role. Those that are not built in are made by whoever
+// grants rights on the whole installation.
 type RoleInfo struct {
-	Name        Role     `json:"name"`
-	Verbs       []string `json:"verbs"`
-	Description string   `json:"description"`
+	Name        Role         `json:"name"`
+	Verbs       []string     `json:"verbs"`
+	Description string       `json:"description"`
+	Builtin     bool         `json:"builtin"`
+	CreatedAt   time.Time    `json:"created_at,omitzero"`
+	CreatedBy   string       `json:"created_by,omitempty"`
+	Revision    config.Token `json:"revision,omitempty"`
 }
 
 // Roles lists the built-in roles, least first.
 func Roles() []RoleInfo {
 	infos := make([]RoleInfo, len(builtinRoles))
 	for i, b := range builtinRoles {
-		infos[i] = RoleInfo{Name: b.role, Verbs: strings.Split(b.verbs.String(), "+"), Description: b.description}
+		infos[i] = RoleInfo{Name: b.role, Verbs: strings.Split(b.verbs.String(), "+"), Description: b.description, Builtin: true}
 	}
 	return infos
-}
-
-// ValidateRole refuses an unknown role and lists the known ones.
-func ValidateRole(r Role) error {
-	if r.Verbs() != 0 {
-		return nil
-	}
-	var names []string
-	for _, b := range builtinRoles {
-		names = append(names, string(b.role))
-	}
-	slices.Sort(names)
-	return config.Errorf(config.Invalid, "", "", "no role %q; there are %s", r, strings.Join(names, ", "))
 }

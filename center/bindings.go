@@ -1,6 +1,7 @@
 package center
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/setpointhq/setpoint/audit"
@@ -11,18 +12,11 @@ import (
 	"github.com/setpointhq/setpoint/store"
 )
 
-// Roles lists the roles that there are.
-func (c *Center) Roles(ctx context.Context) ([]auth.RoleInfo, error) {
-	if _, err := c.authenticated(ctx, "role.list"); err != nil {
-		return nil, err
-	}
-	return auth.Roles(), nil
-}
-
 // BindingsRequest selects bindings.
 type BindingsRequest struct {
 	PageRequest
 	User  string      // empty: everybody's
+	Group string      // empty: every group's
 	Scope config.Path // bindings at this path and below
 }
 
@@ -40,7 +34,7 @@ func (c *Center) Bindings(ctx context.Context, r BindingsRequest) (config.Page[a
 		}
 	}
 	return pageOf(r.PageRequest, all, func(b *Binding) (auth.Binding, string, bool) {
-		visible := (r.User == "" || r.User == b.User) && r.Scope.Contains(b.Scope) &&
+		visible := (r.User == "" || r.User == b.User) && (r.Group == "" || r.Group == b.Group) && r.Scope.Contains(b.Scope) &&
 			c.authz.Allowed(id, auth.GrantRights, b.Scope)
 		shown := b.Binding
 		shown.Revision = c.token(b.ModRevision)
@@ -48,9 +42,9 @@ func (c *Center) Bindings(ctx context.Context, r BindingsRequest) (config.Page[a
 	}), nil
 }
 
-// CreateBinding gives a user a role at a scope. The caller must grant rights
-// there and have every right of the role itself. Giving what is given already
-// returns the binding that gives it.
+// CreateBinding gives a user, or a group, a role at a scope, or denies it. The
+// caller must grant rights there and, to give a role, have every right of it
+// itself. What is there already is returned as it is.
 func (c *Center) CreateBinding(ctx context.Context, b auth.Binding) (auth.Binding, error) {
 	const op = "binding.create"
 	id, err := c.authorize(ctx, op, auth.GrantRights, b.Scope)
@@ -63,13 +57,11 @@ func (c *Center) CreateBinding(ctx context.Context, b auth.Binding) (auth.Bindin
 	if b.Scope.Level() == config.LevelConfig {
 		return b, config.Errorf(config.Invalid, op, b.Scope.String(), "roles are bound at a tenant, an app or an env")
 	}
-	if err := auth.ValidateRole(b.Role); err != nil {
+	if err := c.checkBinding(b); err != nil {
 		return b, located(op, b.Scope.String(), err)
 	}
-	for _, verb := range auth.Verbs() {
-		if b.Role.Verbs()&verb != 0 && !c.authz.Allowed(id, verb, b.Scope) {
-			return b, c.refuse(ctx, op, verb, b.Scope)
-		}
+	if err := c.hasAll(ctx, op, id, b); err != nil {
+		return b, err
 	}
 	b.CreatedBy, b.CreatedAt = c.stamp(id)
 	revision, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
@@ -85,28 +77,78 @@ func (c *Center) CreateBinding(ctx context.Context, b auth.Binding) (auth.Bindin
 	return b, err
 }
 
-func (c *Center) bindingTxn(ctx context.Context, op string, snap *view.Snapshot, b *auth.Binding) (store.Txn, error) {
-	u, ok := c.directory.user(b.User)
-	if !ok {
-		return store.Txn{}, errNoUser(op, b.User)
+// checkBinding refuses what no binding can be, whoever makes it.
+func (c *Center) checkBinding(b auth.Binding) error {
+	if (b.User == "") == (b.Group == "") {
+		return config.Errorf(config.Invalid, "", "", "name either a user or a group")
 	}
+	if b.Group != "" {
+		if err := checkGroup(b.Group); err != nil {
+			return err
+		}
+	}
+	if _, _, external := auth.SplitExternal(b.User); external {
+		if err := auth.CheckExternal(b.User); err != nil {
+			return err
+		}
+	}
+	if err := c.checkRole(b.Role); err != nil {
+		return err
+	}
+	if b.Deny && b.Scope.Level() == config.LevelRoot && c.directory.Verbs(b.Role)&auth.GrantRights != 0 {
+		return config.Errorf(config.Invalid, "", "", "the right to grant rights is not denied on the whole installation, as nobody might be left to take that back; disable the user, or take its bindings away")
+	}
+	return auth.CheckPattern(b.Scope, b.Pattern)
+}
+
+// hasAll refuses a caller who would give rights that it does not have there.
+func (c *Center) hasAll(ctx context.Context, op string, id auth.Identity, b auth.Binding) error {
+	if b.Deny {
+		return nil
+	}
+	for _, verb := range auth.Verbs() {
+		if c.directory.Verbs(b.Role)&verb != 0 && !c.authz.Allowed(id, verb, b.Scope) {
+			return c.refuse(ctx, op, verb, b.Scope)
+		}
+	}
+	return nil
+}
+
+func (c *Center) bindingTxn(ctx context.Context, op string, snap *view.Snapshot, b *auth.Binding) (store.Txn, error) {
 	if _, ok := scopeAt(snap, b.Scope); !ok {
 		return store.Txn{}, errNoScope(op, b.Scope)
 	}
 	b.ID = lowerText()[:12]
 	key := record.Bindings.Key(b.ID)
-	return store.Txn{
-		Conds: []store.Cond{{Key: key}, {Key: record.Users.Key(b.User), Revision: u.ModRevision}},
-		Writes: []store.Write{
-			{Key: key, Value: record.Encode(b)},
-			c.audited(ctx, audit.Record{Action: op, Path: b.Scope, Subject: b.User, Detail: map[string]string{"role": string(b.Role)}}),
-		},
-	}, nil
+	txn := store.Txn{
+		Conds:  []store.Cond{{Key: key}},
+		Writes: []store.Write{{Key: key, Value: record.Encode(b)}, c.auditedBinding(ctx, op, b)},
+	}
+	if _, _, external := auth.SplitExternal(b.User); b.User != "" && !external {
+		u, ok := c.directory.user(b.User)
+		if !ok {
+			return store.Txn{}, errNoUser(op, b.User)
+		}
+		txn.Conds = append(txn.Conds, store.Cond{Key: record.Users.Key(b.User), Revision: u.ModRevision})
+	}
+	if made, ok := c.directory.role(b.Role); ok {
+		txn.Conds = append(txn.Conds, store.Cond{Key: record.Roles.Key(string(b.Role)), Revision: made.ModRevision})
+	}
+	return txn, nil
+}
+
+// auditedBinding is the record of a binding that was made or taken away.
+func (c *Center) auditedBinding(ctx context.Context, op string, b *auth.Binding) store.Write {
+	more := map[string]string{"role": string(b.Role), "group": b.Group, "pattern": b.Pattern}
+	if b.Deny {
+		more["effect"] = "deny"
+	}
+	return c.audited(ctx, audit.Record{Action: op, Path: b.Scope, Subject: cmp.Or(b.User, b.Group), Detail: detail(more)})
 }
 
 func (c *Center) sameBinding(b auth.Binding) (auth.Binding, bool) {
 	for _, old := range sorted(c.directory.state.Load().bindings, "") {
-		if old.User == b.User && old.Role == b.Role && old.Scope == b.Scope {
+		if old.User == b.User && old.Group == b.Group && old.Grant() == b.Grant() {
 			same := old.Binding
 			same.Revision = c.token(old.ModRevision)
 			return same, true
@@ -137,10 +179,7 @@ func (c *Center) DeleteBinding(ctx context.Context, bindingID string) error {
 		key := record.Bindings.Key(bindingID)
 		return store.Txn{
 			Conds: []store.Cond{{Key: key, Revision: b.ModRevision}},
-			Writes: []store.Write{
-				{Key: key, Delete: true},
-				c.audited(ctx, audit.Record{Action: op, Path: b.Scope, Subject: b.User, Detail: map[string]string{"role": string(b.Role)}}),
-			},
+			Writes: []store.Write{{Key: key, Delete: true}, c.auditedBinding(ctx, op, &b.Binding)},
 		}, nil
 	})
 	return err

@@ -29,7 +29,11 @@ type directoryState struct {
 	users    map[string]*User
 	tokens   map[string]*auth.Token
 	bindings map[string]*Binding
+	roles    map[string]*Role
 	grants   map[string][]auth.Grant // by user, compiled from bindings
+	groups   map[string][]auth.Grant // by group, likewise
+
+	generation uint64
 }
 
 // User is a stored user with its position in the log.
@@ -44,6 +48,13 @@ type Binding struct {
 	ModRevision int64
 }
 
+// Role is a stored role with its position in the log.
+type Role struct {
+	auth.RoleInfo
+	verbs       auth.Verb
+	ModRevision int64
+}
+
 // NewDirectory makes an empty directory. The server hands Apply to the view.
 func NewDirectory(log *slog.Logger) *Directory {
 	d := &Directory{log: log}
@@ -54,13 +65,14 @@ func NewDirectory(log *slog.Logger) *Directory {
 func newDirectoryState() *directoryState {
 	return &directoryState{
 		users: map[string]*User{}, tokens: map[string]*auth.Token{},
-		bindings: map[string]*Binding{}, grants: map[string][]auth.Grant{},
+		bindings: map[string]*Binding{}, roles: map[string]*Role{},
+		grants: map[string][]auth.Grant{}, groups: map[string][]auth.Grant{},
 	}
 }
 
 // Sections are those that Apply wants to be told of.
 func (*Directory) Sections() []record.Section {
-	return []record.Section{record.Users, record.Tokens, record.Bindings}
+	return []record.Section{record.Users, record.Tokens, record.Bindings, record.Roles}
 }
 
 // Apply takes in one revision of the log or, with reset, the whole of it. It is
@@ -86,6 +98,7 @@ func (d *Directory) Apply(reset bool, b store.Batch) {
 	if next == nil {
 		return
 	}
+	next.generation = d.state.Load().generation + 1
 	next.compile()
 	d.state.Store(next)
 }
@@ -100,6 +113,9 @@ func (s *directoryState) clone() *directoryState {
 	}
 	for k, v := range s.bindings {
 		next.bindings[k] = v
+	}
+	for k, v := range s.roles {
+		next.roles[k] = v
 	}
 	return next
 }
@@ -128,6 +144,16 @@ func (s *directoryState) apply(section record.Section, id string, event store.Ev
 			return err
 		}
 		s.bindings[id] = &Binding{Binding: b, ModRevision: event.Revision}
+	case record.Roles:
+		r, err := record.Decode[auth.RoleInfo](event.Value)
+		if err != nil {
+			return err
+		}
+		verbs, err := auth.ParseVerbs(r.Verbs)
+		if err != nil {
+			return err
+		}
+		s.roles[id] = &Role{RoleInfo: r, verbs: verbs, ModRevision: event.Revision}
 	}
 	return nil
 }
@@ -140,10 +166,12 @@ func (s *directoryState) remove(section record.Section, id string) {
 		delete(s.tokens, id)
 	case record.Bindings:
 		delete(s.bindings, id)
+	case record.Roles:
+		delete(s.roles, id)
 	}
 }
 
-// compile gathers each user's grants. The order is fixed, so that equal
+// compile gathers the grants of each user and group. The order is fixed, so that equal
 // bindings always give equal answers at equal cost.
 func (s *directoryState) compile() {
 	ids := make([]string, 0, len(s.bindings))
@@ -152,9 +180,14 @@ func (s *directoryState) compile() {
 	}
 	slices.Sort(ids)
 	s.grants = make(map[string][]auth.Grant, len(s.users))
+	s.groups = map[string][]auth.Grant{}
 	for _, id := range ids {
 		b := s.bindings[id]
-		s.grants[b.User] = append(s.grants[b.User], auth.Grant{Role: b.Role, Scope: b.Scope})
+		if b.Group != "" {
+			s.groups[b.Group] = append(s.groups[b.Group], b.Grant())
+			continue
+		}
+		s.grants[b.User] = append(s.grants[b.User], b.Grant())
 	}
 }
 
@@ -175,6 +208,23 @@ func (d *Directory) Token(id string) (*auth.Token, bool) {
 
 // Grants implements auth.Directory.
 func (d *Directory) Grants(subject string) []auth.Grant { return d.state.Load().grants[subject] }
+
+// GroupGrants implements auth.Directory.
+func (d *Directory) GroupGrants(group string) []auth.Grant { return d.state.Load().groups[group] }
+
+// Verbs implements auth.Directory.
+func (d *Directory) Verbs(role auth.Role) auth.Verb {
+	if verbs := role.Builtin(); verbs != 0 {
+		return verbs
+	}
+	if made, ok := d.state.Load().roles[string(role)]; ok {
+		return made.verbs
+	}
+	return 0
+}
+
+// Generation implements auth.Directory.
+func (d *Directory) Generation() uint64 { return d.state.Load().generation }
 
 func (d *Directory) user(name string) (*User, bool) {
 	u, ok := d.state.Load().users[name]

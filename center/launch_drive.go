@@ -196,7 +196,7 @@ func (c *Center) endedSince(ctx context.Context, d driving, err error) error {
 // steer is drive for a caller: it takes the right to publish all configs of the
 // launch. Who may not read them all is told that there is none.
 func (c *Center) steer(ctx context.Context, op string, a LaunchAct, forward bool, act func(*edits, *launchEdit) error) (config.Launch, error) {
-	id, err := c.authorizeLaunch(ctx, op, auth.Publish, &a.LaunchRef)
+	id, err := c.authorizeLaunch(ctx, op, auth.Rollout, &a.LaunchRef)
 	if err != nil {
 		return config.Launch{}, err
 	}
@@ -208,7 +208,7 @@ func (c *Center) steer(ctx context.Context, op string, a LaunchAct, forward bool
 			return config.Launch{}, located(op, "", errNoLaunch(a.LaunchRef))
 		}
 		for _, item := range l.Items {
-			if _, err := c.authorize(ctx, op, auth.Publish, item.Path); err != nil {
+			if _, err := c.authorize(ctx, op, auth.Rollout, item.Path); err != nil {
 				return config.Launch{}, err
 			}
 		}
@@ -218,7 +218,7 @@ func (c *Center) steer(ctx context.Context, op string, a LaunchAct, forward bool
 		forward: forward, override: a.OverrideFreeze, expected: a.Expected,
 	}, func(e *edits, l *launchEdit) error {
 		// It may have come to this node since, with configs that were not looked at.
-		if !c.allows(id, auth.Publish, &l.next) {
+		if !c.allows(id, auth.Rollout, &l.next) {
 			return errNoLaunch(a.LaunchRef)
 		}
 		return act(e, l)

@@ -30,7 +30,7 @@ type Rollback struct {
 // content was checked when it was first released and is not refused now.
 func (c *Center) Rollback(ctx context.Context, r Rollback) (config.ChangeSet, error) {
 	const op = "config.rollback"
-	if _, err := c.authorize(ctx, op, auth.Publish, r.Path); err != nil {
+	if _, err := c.authorize(ctx, op, auth.Rollout, r.Path); err != nil {
 		return config.ChangeSet{}, err
 	}
 	version, err := rollbackTo(c.view.Snapshot(), r)

@@ -70,11 +70,17 @@ func (c *Center) checkNewToken(op string, n NewToken) error {
 		return config.Errorf(config.Invalid, op, n.User, "%d grants; at most %d are taken", len(n.Grants), maxTokenGrants)
 	}
 	for _, g := range n.Grants {
-		if err := auth.ValidateRole(g.Role); err != nil {
+		if err := c.checkRole(g.Role); err != nil {
 			return located(op, n.User, err)
 		}
 		if err := g.Scope.Validate(); err != nil {
 			return located(op, n.User, err)
+		}
+		if err := auth.CheckPattern(g.Scope, g.Pattern); err != nil {
+			return located(op, n.User, err)
+		}
+		if g.Deny {
+			return config.Errorf(config.Invalid, op, n.User, "a token's grants allow only; what they leave out it may not do")
 		}
 	}
 	return c.checkComment(op, n.User, n.Description)

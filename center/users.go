@@ -292,7 +292,7 @@ func (c *Center) lastAdmin(user, binding string) bool {
 	state := c.directory.state.Load()
 	concerned := false
 	for id, b := range state.bindings {
-		if b.Role != auth.RoleAdmin || b.Scope.Level() != config.LevelRoot {
+		if b.Role != auth.RoleAdmin || b.Deny || b.User == "" || b.Scope.Level() != config.LevelRoot {
 			continue
 		}
 		if id == binding || b.User == user {

@@ -33,14 +33,16 @@ func Authorizer(t *testing.T, open func(t *testing.T, d auth.Directory) auth.Aut
 
 // rolesTable is for people to read and to check against the documentation.
 const rolesTable = `
-           fetch  read  edit  publish  manage  grant  audit  report  operate
-client       x     .     .       .       .       .      .      x        .
-viewer       x     x     .       .       .       .      .      .        .
-editor       x     x     x       .       .       .      .      .        .
-publisher    x     x     x       x       .       .      .      .        .
-admin        x     x     x       x       x       x      x      x        x
-auditor      .     .     .       .       .       .      x      .        .
-unheard-of   .     .     .       .       .       .      .      .        .
+           fetch  read  edit  publish  manage  grant  audit  report  operate  rollout  approve
+client       x     .     .       .       .       .      .      x        .        .        .
+viewer       x     x     .       .       .       .      .      .        .        .        .
+editor       x     x     x       .       .       .      .      .        .        .        .
+publisher    x     x     x       x       .       .      .      .        .        x        .
+operator     x     x     .       .       .       .      .      .        .        x        .
+approver     x     x     .       .       .       .      .      .        .        .        x
+admin        x     x     x       x       x       x      x      x        x        x        x
+auditor      .     .     .       .       .       .      x      .        .        .        .
+unheard-of   .     .     .       .       .       .      .      .        .        .        .
 `
 
 func roles(t *testing.T, d *Directory, a auth.Authorizer) {

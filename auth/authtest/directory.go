@@ -24,6 +24,10 @@ type state struct {
 	users  map[string]*auth.User
 	tokens map[string]*auth.Token
 	grants map[string][]auth.Grant
+	groups map[string][]auth.Grant
+	roles  map[auth.Role]auth.Verb
+
+	generation uint64
 }
 
 // NewDirectory makes a Directory of users who may do nothing yet.
@@ -33,6 +37,8 @@ func NewDirectory(users ...auth.User) *Directory {
 		users:  map[string]*auth.User{},
 		tokens: map[string]*auth.Token{},
 		grants: map[string][]auth.Grant{},
+		groups: map[string][]auth.Grant{},
+		roles:  map[auth.Role]auth.Verb{},
 	})
 	for _, u := range users {
 		d.PutUser(u)
@@ -54,6 +60,30 @@ func (d *Directory) Token(id string) (*auth.Token, bool) {
 
 // Grants implements auth.Directory.
 func (d *Directory) Grants(subject string) []auth.Grant { return d.state.Load().grants[subject] }
+
+// GroupGrants implements auth.Directory.
+func (d *Directory) GroupGrants(group string) []auth.Grant { return d.state.Load().groups[group] }
+
+// Verbs implements auth.Directory.
+func (d *Directory) Verbs(role auth.Role) auth.Verb {
+	if verbs := role.Builtin(); verbs != 0 {
+		return verbs
+	}
+	return d.state.Load().roles[role]
+}
+
+// Generation implements auth.Directory.
+func (d *Directory) Generation() uint64 { return d.state.Load().generation }
+
+// PutRole makes a role, or changes it.
+func (d *Directory) PutRole(role auth.Role, verbs auth.Verb) {
+	d.change(func(s *state) { s.roles[role] = verbs })
+}
+
+// BindGroup grants the members of a group more.
+func (d *Directory) BindGroup(group string, grants ...auth.Grant) {
+	d.change(func(s *state) { s.groups[group] = slices.Concat(s.groups[group], grants) })
+}
 
 // PutUser adds a user, or replaces the one with its name.
 func (d *Directory) PutUser(u auth.User) { d.change(func(s *state) { s.users[u.Name] = &u }) }
@@ -80,7 +110,10 @@ func (d *Directory) change(f func(*state)) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
 	old := d.state.Load()
-	next := &state{users: maps.Clone(old.users), tokens: maps.Clone(old.tokens), grants: maps.Clone(old.grants)}
+	next := &state{
+		users: maps.Clone(old.users), tokens: maps.Clone(old.tokens), grants: maps.Clone(old.grants),
+		groups: maps.Clone(old.groups), roles: maps.Clone(old.roles), generation: old.generation + 1,
+	}
 	f(next)
 	d.state.Store(next)
 }

@@ -5,6 +5,7 @@ package rbac
 
 import (
 	"context"
+	"slices"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
@@ -36,8 +37,9 @@ type Authorizer struct{ directory auth.Directory }
 // New returns an Authorizer over the directory.
 func New(d auth.Directory) *Authorizer { return &Authorizer{directory: d} }
 
-// Allowed reports whether a grant of the subject allows each of the verbs at
-// the path and, for a narrowed identity, one of Narrow does as well.
+// Allowed reports whether a grant of the subject or of one of its groups allows
+// each of the verbs at the path, none denies it and, for a narrowed identity, one
+// of Narrow allows it as well.
 func (a *Authorizer) Allowed(id auth.Identity, verb auth.Verb, path config.Path) bool {
 	grants, ok := a.grants(id, verb)
 	if !ok {
@@ -45,62 +47,91 @@ func (a *Authorizer) Allowed(id auth.Identity, verb auth.Verb, path config.Path)
 	}
 	for rest := verb; rest != 0; rest &= rest - 1 {
 		one := rest & -rest
-		if !covers(grants, one, path) || id.Narrow != nil && !covers(id.Narrow, one, path) {
+		if !a.covers(grants, one, path) || id.Narrow != nil && !a.covers(id.Narrow, one, path) {
 			return false
 		}
 	}
 	return true
 }
 
-// Reaches reports whether there is a place at the path or below it where each
-// of the verbs is Allowed, not necessarily the same place for all.
+// Reaches reports whether there may be a place at the path or below it where each
+// of the verbs is Allowed, not necessarily the same place for all. Where grants
+// have patterns or deny, it may say so although there is none; it never misses one.
 func (a *Authorizer) Reaches(id auth.Identity, verb auth.Verb, path config.Path) bool {
 	grants, ok := a.grants(id, verb)
 	if !ok {
 		return false
 	}
 	for rest := verb; rest != 0; rest &= rest - 1 {
-		if !reaches(grants, id.Narrow, rest&-rest, path) {
+		if !a.reaches(grants, id.Narrow, rest&-rest, path) {
 			return false
 		}
 	}
 	return true
 }
 
-// grants returns what the identity's user was granted; false if it may do
-// nothing, whatever that is.
+// grants returns what the identity was granted; false if it may do nothing,
+// whatever that is.
 func (a *Authorizer) grants(id auth.Identity, verb auth.Verb) ([]auth.Grant, bool) {
 	if id.Anonymous() || verb == 0 {
 		return nil, false
 	}
-	u, ok := a.directory.User(id.Subject)
-	if !ok || u.Disabled {
-		return nil, false
+	groups := id.Groups
+	if id.Provider == "" {
+		u, ok := a.directory.User(id.Subject)
+		if !ok || u.Disabled {
+			return nil, false
+		}
+		groups = u.Groups
 	}
-	return a.directory.Grants(id.Subject), true
+	grants := a.directory.Grants(id.Subject)
+	if len(groups) > 0 {
+		grants = slices.Clone(grants)
+		for _, group := range groups {
+			grants = append(grants, a.directory.GroupGrants(group)...)
+		}
+	}
+	return grants, true
 }
 
-// covers reports whether one of the grants allows the verb at the path.
-func covers(grants []auth.Grant, verb auth.Verb, path config.Path) bool {
+// covers reports whether one of the grants allows the verb at the path, and none
+// denies it.
+func (a *Authorizer) covers(grants []auth.Grant, verb auth.Verb, path config.Path) bool {
+	allowed := false
 	for i := range grants {
-		// The scope is looked at first, as it rules out most grants.
-		if g := &grants[i]; g.Scope.Contains(path) && g.Role.Verbs()&verb != 0 {
+		g := &grants[i]
+		if !g.Covers(path) || a.directory.Verbs(g.Role)&verb == 0 {
+			continue
+		}
+		if g.Deny {
+			return false
+		}
+		allowed = true
+	}
+	return allowed
+}
+
+// reaches reports whether one of the grants and, unless narrow is nil, one of
+// narrow allow the verb at one and the same place at the path or below it.
+func (a *Authorizer) reaches(grants, narrow []auth.Grant, verb auth.Verb, path config.Path) bool {
+	for i := range grants {
+		g := &grants[i]
+		place := deeper(&g.Scope, &path)
+		if place == nil || g.Deny || a.directory.Verbs(g.Role)&verb == 0 || a.denied(grants, verb, *place) {
+			continue
+		}
+		if narrow == nil || a.meets(narrow, verb, place) {
 			return true
 		}
 	}
 	return false
 }
 
-// reaches reports whether one of the grants and, unless narrow is nil, one of
-// narrow allow the verb at one and the same place at the path or below it.
-func reaches(grants, narrow []auth.Grant, verb auth.Verb, path config.Path) bool {
+// denied reports whether one of the grants denies the verb at the place and
+// everywhere below it.
+func (a *Authorizer) denied(grants []auth.Grant, verb auth.Verb, place config.Path) bool {
 	for i := range grants {
-		g := &grants[i]
-		place := deeper(&g.Scope, &path)
-		if place == nil || g.Role.Verbs()&verb == 0 {
-			continue
-		}
-		if narrow == nil || meets(narrow, verb, place) {
+		if g := &grants[i]; g.Deny && g.Covers(place) && a.directory.Verbs(g.Role)&verb != 0 {
 			return true
 		}
 	}
@@ -109,9 +140,9 @@ func reaches(grants, narrow []auth.Grant, verb auth.Verb, path config.Path) bool
 
 // meets reports whether one of the grants allows the verb at the place, above
 // it or below it.
-func meets(grants []auth.Grant, verb auth.Verb, place *config.Path) bool {
+func (a *Authorizer) meets(grants []auth.Grant, verb auth.Verb, place *config.Path) bool {
 	for i := range grants {
-		if g := &grants[i]; deeper(&g.Scope, place) != nil && g.Role.Verbs()&verb != 0 {
+		if g := &grants[i]; deeper(&g.Scope, place) != nil && a.directory.Verbs(g.Role)&verb != 0 {
 			return true
 		}
 	}

@@ -46,8 +46,10 @@ var modelVerbs = map[auth.Role]string{
 	"client":    "fetch report",
 	"viewer":    "fetch read",
 	"editor":    "fetch read edit",
-	"publisher": "fetch read edit publish",
-	"admin":     "fetch read edit publish manage grant audit report operate",
+	"publisher": "fetch read edit publish rollout",
+	"operator":  "fetch read rollout",
+	"approver":  "fetch read approve",
+	"admin":     "fetch read edit publish manage grant audit report operate rollout approve",
 	"auditor":   "audit",
 }
 

@@ -16,7 +16,10 @@
 //	s/head                            where the chain that seals the audit ends
 //	s/c/<sequence>                    checkpoint: one link of that chain
 //	s/r/<sequence>                    the keys and hashes of a checkpoint's records
-//	u/<user>  k/<token>  g/<binding>  identities and rights
+//	u/<user>  k/<token>  g/<binding>  v/<role>  identities and rights
+//	q/<tenant>/<id>                   change request
+//	y/<tenant>/<id>/<number>          the content of one of its configs
+//	x/<sink>                          how far a sink of the audit has come
 //	j/<token>                         join token: lets a new node in
 //	l/<office>                        who holds the office; the store's own, see store.OfficeKey
 //	m/cluster                         the installation's own id
@@ -50,6 +53,10 @@ const (
 	Users    Section = 'u'
 	Tokens   Section = 'k'
 	Bindings Section = 'g'
+	Roles    Section = 'v'
+	Requests Section = 'q'
+	Proposed Section = 'y'
+	Sinks    Section = 'x'
 	Joins    Section = 'j'
 	Offices  Section = 'l'
 	Meta     Section = 'm'
