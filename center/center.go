@@ -45,6 +45,8 @@ type Options struct {
 	// elected work: audit is not sealed, and kept for ever, and launches neither
 	// begin nor advance nor fall back by themselves.
 	Elector store.Elector
+	// Sinks are told of every audit record that is sealed.
+	Sinks []AuditSink
 	// Nodes is the cluster that the node belongs to; nil for a lone node.
 	Nodes Nodes
 	// Engine tells how this node's engine is doing; nil if it cannot.
@@ -75,6 +77,7 @@ type Center struct {
 	log       *slog.Logger
 	now       func() time.Time
 	elector   store.Elector
+	sinks     []AuditSink
 	verifying atomic.Bool // one verification of the audit at a time
 	refusals  *refusals
 	turns     *turns
@@ -107,7 +110,7 @@ func New(o Options) *Center {
 	}
 	return &Center{
 		store: o.Store, view: o.View, formats: o.Formats, directory: o.Directory,
-		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now, elector: o.Elector,
+		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now, elector: o.Elector, sinks: o.Sinks,
 		refusals: newRefusals(), turns: newTurns(),
 		node: o.Node, nodes: o.Nodes, engine: o.Engine, self: o.Self, started: o.Now().UTC().Round(0),
 		pulse: newPulse(), instances: newInstances(o.Limits), admission: newAdmission(o.Limits),
@@ -122,13 +125,16 @@ func New(o Options) *Center {
 // and drives launches. It returns when all of that has stopped.
 func (c *Center) Run(ctx context.Context) error {
 	if c.elector == nil {
-		c.log.InfoContext(ctx, "the store elects nobody: audit is not sealed, and kept for ever, and launches do not advance by themselves")
+		c.log.InfoContext(ctx, "the store elects nobody: audit is not sealed, told to no sink, and kept for ever, and launches do not advance by themselves")
 	}
 	var offices sync.WaitGroup
 	defer offices.Wait()
 	offices.Go(func() { c.hold(ctx, sealerOffice, c.sealAudit) })
 	offices.Go(func() { c.hold(ctx, retentionOffice, c.retainAudit) })
 	offices.Go(func() { c.hold(ctx, launchesOffice, c.driveLaunches) })
+	for _, sink := range c.sinks {
+		offices.Go(func() { c.hold(ctx, sinkOffice+sink.Name, c.tellSink(sink)) })
+	}
 	offices.Go(func() { c.watchPulse(ctx) })
 	offices.Go(func() { c.instances.forget(ctx, c.now) })
 	return c.refusals.run(ctx, c.writeRefusals)
