@@ -5,6 +5,7 @@
 package server
 
 import (
+	"github.com/setpointhq/setpoint/audit"
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/cache"
 	"github.com/setpointhq/setpoint/format"
@@ -19,6 +20,7 @@ type Drivers struct {
 	Caches         *plugin.Registry[func() cache.Driver]
 	Authenticators *plugin.Registry[func() auth.Driver]
 	Authorizers    *plugin.Registry[func() auth.AuthorizerDriver]
+	Sinks          *plugin.Registry[func() audit.Driver]
 	Formats        *plugin.Registry[func() format.Format]
 	Protocols      *plugin.Registry[func() protocol.Driver]
 }
@@ -30,6 +32,7 @@ func NewDrivers() *Drivers {
 		Caches:         plugin.NewRegistry[func() cache.Driver]("cache"),
 		Authenticators: plugin.NewRegistry[func() auth.Driver]("auth"),
 		Authorizers:    plugin.NewRegistry[func() auth.AuthorizerDriver]("authorization"),
+		Sinks:          plugin.NewRegistry[func() audit.Driver]("audit"),
 		Formats:        plugin.NewRegistry[func() format.Format]("format"),
 		Protocols:      plugin.NewRegistry[func() protocol.Driver]("protocol"),
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/setpointhq/setpoint/audit"
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/cache"
 	"github.com/setpointhq/setpoint/center"
@@ -38,6 +39,7 @@ type Settings struct {
 	Cache         settings.Drivers[cache.Driver]          `yaml:"cache" doc:"where released content is kept close at hand"`
 	Auth          settings.Drivers[auth.Driver]           `yaml:"auth" doc:"what proves who is calling; each is asked in this order"`
 	Authorization settings.Drivers[auth.AuthorizerDriver] `yaml:"authorization" doc:"what decides who may do what"`
+	Audit         settings.Drivers[audit.Driver]            `yaml:"audit" doc:"where audit records are told besides the store, which always has them; each sink is told everything at least once, in order"`
 	Formats       []string                                `yaml:"formats" doc:"the file formats that are known; where two claim a file ending, the first has it"`
 	Protocols     settings.Drivers[protocol.Driver]       `yaml:"protocols" doc:"what is spoken to clients"`
 	Limits        center.Limits                           `yaml:"limits" doc:"bounds of what the installation takes in"`
@@ -133,6 +135,7 @@ func (s *Settings) Defaults() {
 		Cache:         settings.NewDrivers(d.Caches, settings.One, "memory"),
 		Auth:          settings.NewDrivers(d.Authenticators, settings.Ordered, "token", "basic"),
 		Authorization: settings.NewDrivers(d.Authorizers, settings.One, "rbac"),
+		Audit:         settings.NewDrivers(d.Sinks, settings.Several),
 		Protocols:     settings.NewDrivers(d.Protocols, settings.Several, "rest"),
 		Shutdown:      ShutdownSettings{Grace: 15 * time.Second},
 		drivers:       d,

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/setpointhq/setpoint/audit"
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/cache"
 	"github.com/setpointhq/setpoint/center"
@@ -51,8 +52,12 @@ func (n *node) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	sinks, err := n.openSinks(ctx)
+	if err != nil {
+		return err
+	}
 	n.center = center.New(n.abilities(center.Options{
-		Store: n.store, View: n.view, Formats: formats, Directory: directory, Now: n.options.Now,
+		Sinks: sinks, Store: n.store, View: n.view, Formats: formats, Directory: directory, Now: n.options.Now,
 		Authorizer: authorizer, Passwords: passwords, Limits: n.settings.Limits, Spool: n.settings.DataDir, Log: n.log.With("part", "center"),
 	}))
 	n.background("collector", paceCollector)
@@ -197,6 +202,23 @@ func (n *node) openFormats() (*format.Set, error) {
 		all = append(all, factory())
 	}
 	return format.NewSet(all...), nil
+}
+
+// openSinks opens what is told of the audit.
+func (n *node) openSinks(ctx context.Context) ([]center.AuditSink, error) {
+	var sinks []center.AuditSink
+	for _, chosen := range n.settings.Audit.Chosen() {
+		opened, err := chosen.Settings.Open(ctx, audit.Env{
+			Log: n.log.With("part", "audit", "sink", chosen.Name), Now: n.options.Now,
+			Node: n.name(), DataDir: n.settings.DataDir, Version: n.options.Version,
+		})
+		if err != nil {
+			return nil, err
+		}
+		n.onClose("audit sink "+chosen.Name, opened.Close)
+		sinks = append(sinks, center.AuditSink{Name: chosen.Name, Sink: opened})
+	}
+	return sinks, nil
 }
 
 // openProtocols opens what speaks to clients, and lets it answer on the HTTP port.
