@@ -15,9 +15,20 @@ import (
 // BindingsRequest selects bindings.
 type BindingsRequest struct {
 	PageRequest
-	User  string      // empty: everybody's
-	Group string      // empty: every group's
-	Scope config.Path // bindings at this path and below
+	User  string    // empty: everybody's
+	Group string    // empty: every group's
+	Role  auth.Role // empty: of every role
+	// Pattern and Deny, if not nil, are what the bindings must have.
+	Pattern *string
+	Deny    *bool
+	Scope   config.Path // bindings at this path and below
+}
+
+// selects reports whether a binding is asked for.
+func (r *BindingsRequest) selects(b *auth.Binding) bool {
+	whose := (r.User == "" || r.User == b.User) && (r.Group == "" || r.Group == b.Group)
+	what := (r.Role == "" || r.Role == b.Role) && (r.Pattern == nil || *r.Pattern == b.Pattern) && (r.Deny == nil || *r.Deny == b.Deny)
+	return whose && what && r.Scope.Contains(b.Scope)
 }
 
 // Bindings lists the bindings where the caller grants rights.
@@ -34,8 +45,7 @@ func (c *Center) Bindings(ctx context.Context, r BindingsRequest) (config.Page[a
 		}
 	}
 	return pageOf(r.PageRequest, all, func(b *Binding) (auth.Binding, string, bool) {
-		visible := (r.User == "" || r.User == b.User) && (r.Group == "" || r.Group == b.Group) && r.Scope.Contains(b.Scope) &&
-			c.authz.Allowed(id, auth.GrantRights, b.Scope)
+		visible := r.selects(&b.Binding) && c.authz.Allowed(id, auth.GrantRights, b.Scope)
 		shown := b.Binding
 		shown.Revision = c.token(b.ModRevision)
 		return shown, b.ID, visible
@@ -60,11 +70,11 @@ func (c *Center) CreateBinding(ctx context.Context, b auth.Binding) (auth.Bindin
 	if err := c.checkBinding(b); err != nil {
 		return b, located(op, b.Scope.String(), err)
 	}
-	if err := c.hasAll(ctx, op, id, b); err != nil {
-		return b, err
-	}
 	b.CreatedBy, b.CreatedAt = c.stamp(id)
 	revision, err := c.commit(ctx, op, func(snap *view.Snapshot) (store.Txn, error) {
+		if err := c.mayBind(ctx, op, b); err != nil {
+			return store.Txn{}, err
+		}
 		if old, ok := c.sameBinding(b); ok {
 			b = old
 			return store.Txn{}, nil
@@ -101,17 +111,16 @@ func (c *Center) checkBinding(b auth.Binding) error {
 	return auth.CheckPattern(b.Scope, b.Pattern)
 }
 
-// hasAll refuses a caller who would give rights that it does not have there.
-func (c *Center) hasAll(ctx context.Context, op string, id auth.Identity, b auth.Binding) error {
-	if b.Deny {
-		return nil
+// mayBind refuses a caller who would give rights that it does not have, or deny
+// what others gave from above, and a denial that leaves no admin.
+func (c *Center) mayBind(ctx context.Context, op string, b auth.Binding) error {
+	if !b.Deny {
+		return c.mayGrant(ctx, op, b.Grant())
 	}
-	for _, verb := range auth.Verbs() {
-		if c.directory.Verbs(b.Role)&verb != 0 && !c.authz.Allowed(id, verb, b.Scope) {
-			return c.refuse(ctx, op, verb, b.Scope)
-		}
+	if err := c.mayDeny(ctx, op, b); err != nil {
+		return err
 	}
-	return nil
+	return c.keepsAdmin(op, cmp.Or(b.User, b.Group), func(s *directoryState) { s.bindings["new"] = &Binding{Binding: b} })
 }
 
 func (c *Center) bindingTxn(ctx context.Context, op string, snap *view.Snapshot, b *auth.Binding) (store.Txn, error) {
@@ -173,12 +182,17 @@ func (c *Center) DeleteBinding(ctx context.Context, bindingID string) error {
 		if !ok {
 			return store.Txn{}, config.Errorf(config.NotFound, op, "", "there is no such binding")
 		}
-		if c.lastAdmin("", bindingID) {
-			return store.Txn{}, errLastAdmin(op, b.User)
+		if b.Deny {
+			if err := c.mayLift(ctx, op, b.Grant()); err != nil {
+				return store.Txn{}, err
+			}
+		}
+		if err := c.keepsAdmin(op, cmp.Or(b.User, b.Group), func(s *directoryState) { delete(s.bindings, bindingID) }); err != nil {
+			return store.Txn{}, err
 		}
 		key := record.Bindings.Key(bindingID)
 		return store.Txn{
-			Conds: []store.Cond{{Key: key, Revision: b.ModRevision}},
+			Conds:  []store.Cond{{Key: key, Revision: b.ModRevision}},
 			Writes: []store.Write{{Key: key, Delete: true}, c.auditedBinding(ctx, op, &b.Binding)},
 		}, nil
 	})

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/internal/record"
@@ -21,6 +22,8 @@ import (
 type Directory struct {
 	state atomic.Pointer[directoryState]
 	log   *slog.Logger
+	now   func() time.Time
+	base  time.Time // what sessions' times count from
 }
 
 var _ auth.Directory = (*Directory)(nil)
@@ -28,6 +31,7 @@ var _ auth.Directory = (*Directory)(nil)
 type directoryState struct {
 	users    map[string]*User
 	tokens   map[string]*auth.Token
+	sessions map[string]*session // those of the tokens that can idle out
 	bindings map[string]*Binding
 	roles    map[string]*Role
 	grants   map[string][]auth.Grant // by user, compiled from bindings
@@ -58,13 +62,14 @@ type Role struct {
 // NewDirectory makes an empty directory. The server hands Apply to the view.
 func NewDirectory(log *slog.Logger) *Directory {
 	d := &Directory{log: log}
+	d.keepTime(time.Now)
 	d.state.Store(newDirectoryState())
 	return d
 }
 
 func newDirectoryState() *directoryState {
 	return &directoryState{
-		users: map[string]*User{}, tokens: map[string]*auth.Token{},
+		users: map[string]*User{}, tokens: map[string]*auth.Token{}, sessions: map[string]*session{},
 		bindings: map[string]*Binding{}, roles: map[string]*Role{},
 		grants: map[string][]auth.Grant{}, groups: map[string][]auth.Grant{},
 	}
@@ -94,6 +99,9 @@ func (d *Directory) Apply(reset bool, b store.Batch) {
 			d.log.Error("an identity record cannot be read; it grants nothing", "key", event.Key, "error", err)
 			next.remove(section, id)
 		}
+		if section == record.Tokens {
+			d.track(next, id, event.Revision)
+		}
 	}
 	if next == nil {
 		return
@@ -110,6 +118,9 @@ func (s *directoryState) clone() *directoryState {
 	}
 	for k, v := range s.tokens {
 		next.tokens[k] = v
+	}
+	for k, v := range s.sessions {
+		next.sessions[k] = v
 	}
 	for k, v := range s.bindings {
 		next.bindings[k] = v
@@ -213,11 +224,13 @@ func (d *Directory) Grants(subject string) []auth.Grant { return d.state.Load().
 func (d *Directory) GroupGrants(group string) []auth.Grant { return d.state.Load().groups[group] }
 
 // Verbs implements auth.Directory.
-func (d *Directory) Verbs(role auth.Role) auth.Verb {
+func (d *Directory) Verbs(role auth.Role) auth.Verb { return d.state.Load().verbs(role) }
+
+func (s *directoryState) verbs(role auth.Role) auth.Verb {
 	if verbs := role.Builtin(); verbs != 0 {
 		return verbs
 	}
-	if made, ok := d.state.Load().roles[string(role)]; ok {
+	if made, ok := s.roles[string(role)]; ok {
 		return made.verbs
 	}
 	return 0

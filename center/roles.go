@@ -87,6 +87,9 @@ func (c *Center) UpdateRole(ctx context.Context, p RolePatch) (auth.RoleInfo, er
 		if next, err = c.newRole(ctx, op, id, next); err != nil {
 			return store.Txn{}, err
 		}
+		if err := c.mayChange(ctx, op, old, &next); err != nil {
+			return store.Txn{}, err
+		}
 		next.CreatedBy, next.CreatedAt = old.CreatedBy, old.CreatedAt
 		key := record.Roles.Key(string(p.Name))
 		return store.Txn{
@@ -152,6 +155,36 @@ func (c *Center) newRole(ctx context.Context, op string, id auth.Identity, r aut
 		made.Verbs = append(made.Verbs, verb.String())
 	}
 	return made, nil
+}
+
+// mayChange refuses what a role must not become where it is bound: more than the
+// caller has, less denied than the caller may do, or the end of the last admin.
+func (c *Center) mayChange(ctx context.Context, op string, old *Role, next *auth.RoleInfo) error {
+	verbs, err := auth.ParseVerbs(next.Verbs)
+	if err != nil {
+		return located(op, string(next.Name), err)
+	}
+	added, removed := verbs&^old.verbs, old.verbs&^verbs
+	id := auth.FromContext(ctx)
+	for _, b := range sorted(c.directory.state.Load().bindings, "") {
+		var lacking auth.Verb
+		switch {
+		case b.Role != next.Name:
+			continue
+		case !b.Deny:
+			lacking = c.lacks(id, added, b.Grant())
+		case b.Scope.Level() == config.LevelRoot && added&auth.GrantRights != 0:
+			return config.Errorf(config.Conflict, op, string(next.Name), "binding %s denies the role on the whole installation, where the right to grant rights is not denied; delete it first", b.ID)
+		case removed != 0 && !c.authz.Allowed(id, removed, config.Path{}):
+			lacking = c.lacks(id, removed, b.Grant())
+		}
+		if lacking != 0 {
+			return c.refuse(ctx, op, lacking, b.Scope)
+		}
+	}
+	return c.keepsAdmin(op, string(next.Name), func(s *directoryState) {
+		s.roles[string(next.Name)] = &Role{RoleInfo: *next, verbs: verbs}
+	})
 }
 
 // madeRole finds a role that was made, as the caller saw it.

@@ -49,11 +49,14 @@ func (c *Center) authorizeToken(ctx context.Context, op string, id auth.Identity
 	if id.Narrow != nil {
 		return config.Errorf(config.Denied, op, id.Subject, "a token that is narrowed cannot manage tokens")
 	}
+	if user == id.Subject && id.Provider != "" {
+		return config.Errorf(config.Denied, op, user, "who is known to %s and not here has no API tokens: they would outlive what it says of you; make a service user, and a token for that", id.Provider)
+	}
 	if user == id.Subject {
 		return nil
 	}
 	u, ok := c.directory.user(user)
-	if !c.governs(id, user) || ok && !u.Service {
+	if !c.governs(id, user) || !c.outranks(id, user) || ok && !u.Service {
 		return c.refuse(ctx, op, auth.GrantRights, config.Path{})
 	}
 	if !ok {
@@ -213,11 +216,15 @@ func (c *Center) Logout(ctx context.Context) error {
 // WhoAmI is what a caller may know of itself.
 type WhoAmI struct {
 	User      string       `json:"user"`
+	Provider  string       `json:"provider,omitempty"` // who vouches for a user known elsewhere
+	Groups    []string     `json:"groups,omitempty"`
 	Method    string       `json:"method"`
 	TokenID   string       `json:"token_id,omitempty"`
 	Session   bool         `json:"session"`
 	ExpiresAt time.Time    `json:"expires_at,omitzero"`
 	Grants    []auth.Grant `json:"grants"`
+	// GroupGrants are what its groups are given, or denied, each with its group.
+	GroupGrants []auth.Reason `json:"group_grants,omitempty"`
 	// Narrow, if there, limits the grants: an act needs one of each.
 	Narrow []auth.Grant `json:"narrow,omitempty"`
 }
@@ -229,7 +236,7 @@ func (c *Center) WhoAmI(ctx context.Context) (WhoAmI, error) {
 		return WhoAmI{}, err
 	}
 	answer := WhoAmI{
-		User: id.Subject, Method: id.Method, TokenID: id.TokenID, Session: id.Session,
+		User: id.Subject, Provider: id.Provider, Groups: c.groupsOf(id), GroupGrants: c.groupGrants(id), Method: id.Method, TokenID: id.TokenID, Session: id.Session,
 		Grants: c.directory.Grants(id.Subject), Narrow: id.Narrow,
 	}
 	if answer.Grants == nil {

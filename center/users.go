@@ -55,14 +55,16 @@ type NewUser struct {
 	Service     bool // a program: has no password, uses API tokens
 	Description string
 	Password    config.Secret
+	Groups      []string
 }
 
-// CreateUser makes a user with no rights. People are made by whoever grants
-// rights on the whole installation, service users by whoever does so anywhere.
+// CreateUser makes a user with no rights but those of its groups. People, and
+// members of groups, are made by whoever grants rights on the whole installation,
+// other service users by whoever does so anywhere.
 func (c *Center) CreateUser(ctx context.Context, n NewUser) (auth.User, error) {
 	const op = "user.create"
 	authorize := c.authorize
-	if n.Service {
+	if n.Service && len(n.Groups) == 0 {
 		authorize = c.authorizeReach
 	}
 	id, err := authorize(ctx, op, auth.GrantRights, config.Path{})
@@ -78,15 +80,21 @@ func (c *Center) CreateUser(ctx context.Context, n NewUser) (auth.User, error) {
 			return auth.User{}, err
 		}
 	}
+	if u.Groups, err = checkGroups(n.Groups); err != nil {
+		return auth.User{}, located(op, n.Name, err)
+	}
 	u.CreatedBy, u.CreatedAt = c.stamp(id)
 	revision, err := c.commit(ctx, op, func(*view.Snapshot) (store.Txn, error) {
 		if _, taken := c.directory.user(n.Name); taken {
 			return store.Txn{}, config.Errorf(config.Exists, op, n.Name, "there is a user of this name already")
 		}
+		if err := c.mayRegroup(ctx, op, nil, u.Groups); err != nil {
+			return store.Txn{}, err
+		}
 		key := record.Users.Key(u.Name)
 		return store.Txn{
 			Conds:  []store.Cond{{Key: key}},
-			Writes: []store.Write{{Key: key, Value: record.EncodeUser(u)}, c.audited(ctx, audit.Record{Action: op, Subject: u.Name})},
+			Writes: []store.Write{{Key: key, Value: record.EncodeUser(u)}, c.auditedUser(ctx, op, nil, &u)},
 		}, nil
 	})
 	u.Revision = c.token(revision)
@@ -120,6 +128,7 @@ type UserPatch struct {
 	Description *string
 	Disabled    *bool
 	Password    *config.Secret
+	Groups      *[]string // takes who grants rights on the whole installation
 	Expected    config.Token
 }
 
@@ -129,6 +138,10 @@ func (c *Center) UpdateUser(ctx context.Context, p UserPatch) (auth.User, error)
 	const op = "user.update"
 	if err := c.authorizeGovern(ctx, op, p.Name); err != nil {
 		return auth.User{}, err
+	}
+	id := auth.FromContext(ctx)
+	if p.Groups != nil && !c.authz.Allowed(id, auth.GrantRights, config.Path{}) || p.Password != nil && !c.outranks(id, p.Name) {
+		return auth.User{}, c.refuse(ctx, op, auth.GrantRights, config.Path{})
 	}
 	return c.changeUser(ctx, op, p)
 }
@@ -144,6 +157,9 @@ func (c *Center) SetPassword(ctx context.Context, password config.Secret) error 
 	if id.Narrow != nil {
 		return config.Errorf(config.Denied, op, id.Subject, "a token that is narrowed cannot change the password")
 	}
+	if id.Provider != "" {
+		return config.Errorf(config.Denied, op, id.Subject, "the password is kept by %s, not here: change it there", id.Provider)
+	}
 	_, err = c.changeUser(ctx, op, UserPatch{Name: id.Subject, Password: &password})
 	return err
 }
@@ -152,9 +168,15 @@ func (c *Center) changeUser(ctx context.Context, op string, p UserPatch) (auth.U
 	if err := c.checkComment(op, p.Name, deref(p.Description)); err != nil {
 		return auth.User{}, err
 	}
+	var groups []string
+	var err error
+	if p.Groups != nil {
+		if groups, err = checkGroups(*p.Groups); err != nil {
+			return auth.User{}, located(op, p.Name, err)
+		}
+	}
 	var hash string
 	if p.Password != nil {
-		var err error
 		if hash, err = c.hashPassword(ctx, op, p.Name, *p.Password); err != nil {
 			return auth.User{}, err
 		}
@@ -172,18 +194,24 @@ func (c *Center) changeUser(ctx context.Context, op string, p UserPatch) (auth.U
 			return store.Txn{}, config.Errorf(config.Invalid, op, p.Name, "a service user has no password")
 		}
 		next = u.User
+		if p.Groups != nil {
+			next.Groups = groups
+			if err := c.mayRegroup(ctx, op, u.Groups, groups); err != nil {
+				return store.Txn{}, err
+			}
+		}
 		set(&next.Description, p.Description)
 		set(&next.Disabled, p.Disabled)
 		if hash != "" {
 			next.PasswordHash = hash
 		}
-		if next.Disabled && c.lastAdmin(p.Name, "") {
-			return store.Txn{}, errLastAdmin(op, p.Name)
+		if err := c.keepsAdmin(op, p.Name, func(s *directoryState) { s.users[p.Name] = &User{User: next} }); err != nil {
+			return store.Txn{}, err
 		}
 		key := record.Users.Key(p.Name)
 		txn := store.Txn{
 			Conds:  []store.Cond{{Key: key, Revision: u.ModRevision}},
-			Writes: []store.Write{{Key: key, Value: record.EncodeUser(next)}, c.audited(ctx, audit.Record{Action: op, Subject: p.Name})},
+			Writes: []store.Write{{Key: key, Value: record.EncodeUser(next)}, c.auditedUser(ctx, op, u.Groups, &next)},
 		}
 		if hash != "" || next.Disabled {
 			c.dropTokens(&txn, p.Name, func(t *auth.Token) bool { return t.Session })
@@ -208,8 +236,8 @@ func (c *Center) DeleteUser(ctx context.Context, name string, expected config.To
 		if err := c.expect(op, name, expected, u.ModRevision); err != nil {
 			return store.Txn{}, err
 		}
-		if c.lastAdmin(name, "") {
-			return store.Txn{}, errLastAdmin(op, name)
+		if err := c.keepsAdmin(op, name, func(s *directoryState) { delete(s.users, name) }); err != nil {
+			return store.Txn{}, err
 		}
 		key := record.Users.Key(name)
 		txn := store.Txn{
@@ -239,71 +267,6 @@ func (c *Center) showUser(u *User) auth.User {
 	shown := u.User
 	shown.Revision = c.token(u.ModRevision)
 	return shown
-}
-
-// governs reports whether the caller decides over a user: it grants rights on
-// the whole installation, or the user is a service user all of whose bindings
-// lie where the caller grants rights.
-func (c *Center) governs(id auth.Identity, name string) bool {
-	if c.authz.Allowed(id, auth.GrantRights, config.Path{}) {
-		return true
-	}
-	u, ok := c.directory.user(name)
-	grants := c.directory.Grants(name)
-	if !ok || !u.Service || len(grants) == 0 {
-		return false
-	}
-	for _, g := range grants {
-		if !c.authz.Allowed(id, auth.GrantRights, g.Scope) {
-			return false
-		}
-	}
-	return true
-}
-
-// sees reports whether the caller may know of a user: it governs it, or has a
-// say over one of its bindings.
-func (c *Center) sees(id auth.Identity, name string) bool {
-	if c.governs(id, name) {
-		return true
-	}
-	for _, g := range c.directory.Grants(name) {
-		if c.authz.Allowed(id, auth.GrantRights, g.Scope) {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *Center) authorizeGovern(ctx context.Context, op, name string) error {
-	id := auth.FromContext(ctx)
-	if id.Anonymous() {
-		return errAnonymous(op)
-	}
-	if !c.governs(id, name) {
-		return c.refuse(ctx, op, auth.GrantRights, config.Path{})
-	}
-	return nil
-}
-
-// lastAdmin reports whether nobody would be left who administers the whole
-// installation without the user or, if it is named, without the binding.
-func (c *Center) lastAdmin(user, binding string) bool {
-	state := c.directory.state.Load()
-	concerned := false
-	for id, b := range state.bindings {
-		if b.Role != auth.RoleAdmin || b.Deny || b.User == "" || b.Scope.Level() != config.LevelRoot {
-			continue
-		}
-		if id == binding || b.User == user {
-			concerned = true
-			continue
-		}
-		if u, ok := state.users[b.User]; ok && !u.Disabled {
-			return false
-		}
-	}
-	return concerned
 }
 
 func errLastAdmin(op, name string) error {
