@@ -108,6 +108,7 @@ func New(o Options) *Center {
 	if o.Node == "" {
 		o.Node = "node"
 	}
+	o.Directory.keepTime(o.Now)
 	return &Center{
 		store: o.Store, view: o.View, formats: o.Formats, directory: o.Directory,
 		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now, elector: o.Elector, sinks: o.Sinks,
@@ -120,9 +121,10 @@ func New(o Options) *Center {
 }
 
 // Run does the center's background work until ctx ends: it writes the audit
-// records of refused acts, watches how old this node's picture may be and, while
-// this node is elected to it, seals audit records, deletes those past their age,
-// and drives launches. It returns when all of that has stopped.
+// records of refused acts, tells the store when sessions were used, watches how
+// old this node's picture may be and, while this node is elected to it, seals
+// audit records, deletes those past their age, and drives launches. It returns
+// when all of that has stopped.
 func (c *Center) Run(ctx context.Context) error {
 	if c.elector == nil {
 		c.log.InfoContext(ctx, "the store elects nobody: audit is not sealed, told to no sink, and kept for ever, and launches do not advance by themselves")
@@ -137,6 +139,7 @@ func (c *Center) Run(ctx context.Context) error {
 	}
 	offices.Go(func() { c.watchPulse(ctx) })
 	offices.Go(func() { c.instances.forget(ctx, c.now) })
+	offices.Go(func() { c.tellUses(ctx) })
 	return c.refusals.run(ctx, c.writeRefusals)
 }
 
@@ -362,6 +365,7 @@ type Limits struct {
 	CommentLength    int           `yaml:"comment_length" doc:"longest comment or description, in bytes"`
 	RevisionWait     time.Duration `yaml:"revision_wait" doc:"longest wait for this node to catch up with a revision that a client asks for"`
 	SessionTTL       time.Duration `yaml:"session_ttl" doc:"how long a login lasts"`
+	SessionIdle      time.Duration `yaml:"session_idle" doc:"how long a login lasts that is not used, if that is shorter; 0 means as long as one that is"`
 	TokenTTL         time.Duration `yaml:"token_ttl" doc:"longest life of an API token"`
 	AuditRetention   time.Duration `yaml:"audit_retention" doc:"age at which audit records are deleted, counted from when they were sealed, the same on all nodes; 0 keeps them for ever, because what is gone cannot be asked for again"`
 	RolloutHistory   time.Duration `yaml:"rollout_history" doc:"how long launches that have ended are remembered; 0 keeps them for ever"`
@@ -384,6 +388,7 @@ func (l *Limits) Defaults() {
 		CommentLength:    2_000,
 		RevisionWait:     5 * time.Second,
 		SessionTTL:       12 * time.Hour,
+		SessionIdle:      time.Hour,
 		TokenTTL:         5 * 365 * 24 * time.Hour,
 		RolloutHistory:   90 * 24 * time.Hour,
 		InstancesKept:    10 * time.Minute,
@@ -416,6 +421,9 @@ func (l Limits) Validate() error {
 	}
 	if l.AuditRetention != 0 && l.AuditRetention < time.Hour {
 		errs = append(errs, fmt.Errorf("limits.audit_retention: must be at least 1h, or 0 to keep records for ever, is %s", l.AuditRetention))
+	}
+	if l.SessionIdle != 0 && l.SessionIdle < time.Minute {
+		errs = append(errs, fmt.Errorf("limits.session_idle: must be at least 1m, or 0 for logins that end by their age alone, is %s", l.SessionIdle))
 	}
 	if l.RolloutHistory != 0 && l.RolloutHistory < time.Hour {
 		errs = append(errs, fmt.Errorf("limits.rollout_history: must be at least 1h, or 0 to keep launches for ever, is %s", l.RolloutHistory))

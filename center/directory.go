@@ -84,6 +84,7 @@ func (*Directory) Sections() []record.Section {
 // called by one goroutine.
 func (d *Directory) Apply(reset bool, b store.Batch) {
 	var next *directoryState
+	rights := reset // whether anything but tokens changes
 	if reset {
 		next = newDirectoryState()
 	}
@@ -101,13 +102,19 @@ func (d *Directory) Apply(reset bool, b store.Batch) {
 		}
 		if section == record.Tokens {
 			d.track(next, id, event.Revision)
+		} else {
+			rights = true
 		}
 	}
 	if next == nil {
 		return
 	}
-	next.generation = d.state.Load().generation + 1
-	next.compile()
+	old := d.state.Load()
+	next.generation, next.grants, next.groups = old.generation, old.grants, old.groups
+	if rights {
+		next.generation++
+		next.compile()
+	}
 	d.state.Store(next)
 }
 

@@ -89,7 +89,7 @@ func (c *Center) checkNewToken(op string, n NewToken) error {
 	return c.checkComment(op, n.User, n.Description)
 }
 
-// mint stores a new token and drops its user's expired ones with the same commit.
+// mint stores a new token and drops its user's ended ones with the same commit.
 func (c *Center) mint(ctx context.Context, op string, t auth.Token, ttl time.Duration) (auth.Token, config.Secret, error) {
 	var text config.Secret
 	t.ID, text, t.SecretHash = auth.NewBearer()
@@ -98,20 +98,27 @@ func (c *Center) mint(ctx context.Context, op string, t auth.Token, ttl time.Dur
 		t.ExpiresAt = t.CreatedAt.Add(ttl)
 	}
 	_, err := c.commit(ctx, op, func(*view.Snapshot) (store.Txn, error) {
-		u, ok := c.directory.user(t.User)
-		if !ok {
-			return store.Txn{}, errNoUser(op, t.User)
-		}
-		txn := store.Txn{
+		txn := store.Txn{Writes: []store.Write{
+			{Key: record.Tokens.Key(t.ID), Value: record.EncodeToken(t)},
+			c.audited(ctx, audit.Record{Action: op, Subject: t.User, Detail: detail(map[string]string{"token": t.ID, "provider": t.Provider})}),
+		}}
+		if t.Provider == "" {
+			u, ok := c.directory.user(t.User)
+			if !ok {
+				return store.Txn{}, errNoUser(op, t.User)
+			}
 			// Conditional on the user as it is, so that no session outlives a
 			// password change or a deletion that happens now.
-			Conds: []store.Cond{{Key: record.Users.Key(t.User), Revision: u.ModRevision}},
-			Writes: []store.Write{
-				{Key: record.Tokens.Key(t.ID), Value: record.EncodeToken(t)},
-				c.audited(ctx, audit.Record{Action: op, Subject: t.User, Detail: map[string]string{"token": t.ID}}),
-			},
+			txn.Conds = []store.Cond{{Key: record.Users.Key(t.User), Revision: u.ModRevision}}
 		}
-		c.dropTokens(&txn, t.User, func(old *auth.Token) bool { return old.Expired(c.now()) })
+		dropped := 0
+		c.dropTokens(&txn, t.User, func(old *auth.Token) bool {
+			gone := dropped < maxTokensEnded && (old.Expired(c.now()) || c.directory.idledOut(old))
+			if gone {
+				dropped++
+			}
+			return gone
+		})
 		return txn, nil
 	})
 	if err != nil {
@@ -169,23 +176,6 @@ func (c *Center) RevokeToken(ctx context.Context, tokenID string) error {
 		}}, nil
 	})
 	return err
-}
-
-// Login makes a session for a caller that has just proved its password. A TTL
-// of 0 takes the limit session_ttl, which is also the most.
-func (c *Center) Login(ctx context.Context, ttl time.Duration) (auth.Token, config.Secret, error) {
-	const op = "auth.login"
-	id, err := c.authenticated(ctx, op)
-	if err != nil {
-		return auth.Token{}, config.Secret{}, err
-	}
-	if id.TokenID != "" {
-		return auth.Token{}, config.Secret{}, config.Errorf(config.Denied, op, id.Subject, "a login needs a password, not a token")
-	}
-	if ttl <= 0 || ttl > c.limits.SessionTTL {
-		ttl = c.limits.SessionTTL
-	}
-	return c.mint(ctx, op, auth.Token{User: id.Subject, Session: true}, ttl)
 }
 
 // LoginFailed records an attempt to prove an identity that failed. The name is

@@ -40,12 +40,14 @@ func (s *Settings) Open(_ context.Context, env auth.Env) (auth.Authenticator, er
 		return nil, config.Errorf(config.Internal, "open", place, "opened without a directory of tokens")
 	}
 	env = env.WithDefaults()
-	return &Authenticator{directory: env.Directory, now: env.Now, perAddress: throttle.New(s.PerAddress, env.Now)}, nil
+	uses, _ := env.Directory.(auth.UseNoter)
+	return &Authenticator{directory: env.Directory, uses: uses, now: env.Now, perAddress: throttle.New(s.PerAddress, env.Now)}, nil
 }
 
 // Authenticator proves bearer tokens. It starts no goroutine and needs no closing.
 type Authenticator struct {
 	directory  auth.Directory
+	uses       auth.UseNoter // nil if the directory remembers no use
 	now        func() time.Time
 	perAddress *throttle.Limiter
 }
@@ -56,22 +58,40 @@ func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (aut
 		return auth.Identity{}, false, nil
 	}
 	t, ok := a.lookUp(c.Token)
-	switch {
-	case !ok:
+	if !ok {
 		return auth.Identity{}, true, a.refuse(c.Address)
-	case t.Expired(a.now()):
-		// Only who has the secret learns this, so it is no guess and not counted.
-		return auth.Identity{}, true, config.Errorf(config.Unauthenticated, "authenticate", "", "the token has expired; log in again, or have a new one made")
 	}
-	id := auth.Identity{Subject: t.User, Method: Name, TokenID: t.ID, Session: t.Session}
+	// Only who has the secret learns what follows, so it is no guess and not counted.
+	now := a.now()
+	switch {
+	case t.Expired(now):
+		return auth.Identity{}, true, config.Errorf(config.Unauthenticated, "authenticate", "", "the token has expired; log in again, or have a new one made")
+	case a.idle(t, now):
+		return auth.Identity{}, true, config.Errorf(config.Unauthenticated, "authenticate", "", "the session has ended, as it was not used for %s; log in again", t.IdleLimit())
+	}
+	id := auth.Identity{Subject: t.User, Provider: t.Provider, Groups: t.Groups, Method: Name, TokenID: t.ID, Session: t.Session}
 	if len(t.Grants) > 0 {
 		id.Narrow = t.Grants
 	}
 	return id, true, nil
 }
 
+// idle reports whether the token was not used for longer than it may; if it was,
+// it is used now.
+func (a *Authenticator) idle(t *auth.Token, now time.Time) bool {
+	switch {
+	case t.IdleAfter <= 0:
+		return false
+	case a.uses == nil:
+		return t.Idle(now)
+	default:
+		return !a.uses.NoteUse(t, now)
+	}
+}
+
 // lookUp returns the token that the text is the secret of, if its user may
-// still act.
+// still act. Of users that are known elsewhere nothing is kept here: their
+// provider has vouched for the whole session.
 func (a *Authenticator) lookUp(text config.Secret) (*auth.Token, bool) {
 	id, hash, ok := auth.ParseBearer(text)
 	if !ok {
@@ -80,6 +100,9 @@ func (a *Authenticator) lookUp(text config.Secret) (*auth.Token, bool) {
 	t, ok := a.directory.Token(id)
 	if !ok || !hash.Matches(t.SecretHash) {
 		return nil, false
+	}
+	if t.Session && t.Provider != "" {
+		return t, true
 	}
 	u, ok := a.directory.User(t.User)
 	return t, ok && !u.Disabled

@@ -91,6 +91,9 @@ func TestIdentityTellsOfTheToken(t *testing.T) {
 	}{
 		{"an API token", func(*auth.Token) {}, auth.Identity{}},
 		{"a session", func(tok *auth.Token) { tok.Session = true }, auth.Identity{Session: true}},
+		{"a session of somebody known elsewhere", func(tok *auth.Token) {
+			tok.Session, tok.User, tok.Provider, tok.Groups = true, "corp:alice", "corp", []string{"corp:ops"}
+		}, auth.Identity{Subject: "corp:alice", Provider: "corp", Groups: []string{"corp:ops"}, Session: true}},
 		{"a narrowed one", func(tok *auth.Token) { tok.Grants = viewer }, auth.Identity{Narrow: viewer}},
 		{"an empty list of grants narrows nothing", func(tok *auth.Token) { tok.Grants = []auth.Grant{} }, auth.Identity{}},
 	}
@@ -99,7 +102,7 @@ func TestIdentityTellsOfTheToken(t *testing.T) {
 			f := open(t)
 			test.change(&f.token)
 			f.directory.PutToken(f.token)
-			test.want.Subject, test.want.Method, test.want.TokenID = "ci", "token", f.token.ID
+			test.want.Subject, test.want.Method, test.want.TokenID = f.token.User, "token", f.token.ID
 			got, ok, err := f.Authenticate(t.Context(), f.right)
 			if err != nil || !ok {
 				t.Fatalf("want it proved, got taken %v, %v", ok, err)
@@ -126,6 +129,104 @@ func TestExpiredIsSaidOnlyToWhoHasTheSecret(t *testing.T) {
 	for name, c := range f.wrongs() {
 		if _, _, err := f.Authenticate(t.Context(), c); err == nil || strings.Contains(err.Error(), "expired") {
 			t.Errorf("%s: want an error that does not tell of expiry, got %v", name, err)
+		}
+	}
+}
+
+// Only a session can be of somebody whom a provider vouches for.
+func TestTokenOfNobodyHereIsRefused(t *testing.T) {
+	for name, change := range map[string]func(*auth.Token){
+		"an API token": func(tok *auth.Token) { tok.Provider = "corp" },
+		"no provider":  func(tok *auth.Token) { tok.Session = true },
+	} {
+		f := open(t)
+		f.token.User = "corp:alice"
+		change(&f.token)
+		f.directory.PutToken(f.token)
+		if id, _, err := f.Authenticate(t.Context(), f.right); config.KindOf(err) != config.Unauthenticated || !id.Anonymous() {
+			t.Errorf("%s: want unauthenticated, got %+v, %v", name, id, err)
+		}
+	}
+}
+
+// noter is a directory that remembers what it is told of use.
+type noter struct {
+	*authtest.Directory
+	idle  bool
+	noted []string
+}
+
+func (n *noter) NoteUse(session *auth.Token, _ time.Time) bool {
+	n.noted = append(n.noted, session.ID)
+	return !n.idle
+}
+
+func TestUseIsNoted(t *testing.T) {
+	tests := []struct {
+		name   string
+		change func(*auth.Token)
+		wrong  bool
+		want   int
+	}{
+		{"of a session that can idle out", func(tok *auth.Token) { tok.Session, tok.IdleAfter = true, 60 }, false, 1},
+		{"of none that cannot", func(tok *auth.Token) { tok.Session = true }, false, 0},
+		{"of none without its secret", func(tok *auth.Token) { tok.Session, tok.IdleAfter = true, 60 }, true, 0},
+		{"of none that has expired", func(tok *auth.Token) {
+			tok.Session, tok.IdleAfter, tok.ExpiresAt = true, 60, time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+		}, false, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			f := open(t)
+			test.change(&f.token)
+			f.directory.PutToken(f.token)
+			n := &noter{Directory: f.directory}
+			a := reopen(t, n, f.clock)
+			c := f.right
+			if test.wrong {
+				c = f.wrongs()["another's secret"]
+			}
+			_, _, err := a.Authenticate(t.Context(), c)
+			if refused := err != nil; len(n.noted) != test.want || refused != (test.wrong || !f.token.ExpiresAt.IsZero()) {
+				t.Errorf("want %d uses noted, got %v, %v", test.want, n.noted, err)
+			}
+		})
+	}
+}
+
+func reopen(tb testing.TB, d auth.Directory, c *clock) auth.Authenticator {
+	tb.Helper()
+	var s token.Settings
+	s.Defaults()
+	a, err := s.Open(tb.Context(), auth.Env{Directory: d, Now: c.Now})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return a
+}
+
+// Where nothing remembers use, what the store says of it decides.
+func TestIdleSessionIsRefusedAndSaidToBe(t *testing.T) {
+	f := open(t)
+	f.token.Session, f.token.IdleAfter, f.token.CreatedAt = true, 3600, f.clock.now
+	f.directory.PutToken(f.token)
+	noting := &noter{Directory: f.directory}
+	for name, a := range map[string]auth.Authenticator{"by the store": f, "by the node": reopen(t, noting, f.clock)} {
+		f.clock.now = f.token.CreatedAt.Add(time.Hour - 1)
+		noting.idle = false
+		if _, _, err := a.Authenticate(t.Context(), f.right); err != nil {
+			t.Errorf("%s: want it good before its time, got %v", name, err)
+		}
+		f.clock.now = f.token.CreatedAt.Add(time.Hour)
+		noting.idle = true
+		id, ok, err := a.Authenticate(t.Context(), f.right)
+		if !ok || !id.Anonymous() || config.KindOf(err) != config.Unauthenticated || !strings.Contains(err.Error(), "not used for 1h0m0s") {
+			t.Errorf("%s: want unauthenticated, as it was not used for an hour; got %+v, %v", name, id, err)
+		}
+		for wrong, c := range f.wrongs() {
+			if _, _, err := a.Authenticate(t.Context(), c); err == nil || strings.Contains(err.Error(), "not used") {
+				t.Errorf("%s, %s: want an error that does not tell of use, got %v", name, wrong, err)
+			}
 		}
 	}
 }
