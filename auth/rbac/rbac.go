@@ -1,11 +1,15 @@
 // Package rbac decides by roles: a user may do what a role grants that is bound
-// to it at the path or above. Nothing is allowed that no grant allows. It keeps
-// no state, so that a change of the Directory holds from the next decision on.
+// to it or to one of its groups at the path or above, unless one is denied there.
+// Nothing is allowed that no grant allows.
+//
+// What an identity may do is compiled when it is first asked for, and remembered
+// for as long as the Directory has not changed, so that a change holds from the
+// next decision on.
 package rbac
 
 import (
 	"context"
-	"slices"
+	"hash/maphash"
 
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/config"
@@ -31,135 +35,91 @@ func (*Settings) Open(_ context.Context, env auth.Env) (auth.Authorizer, error) 
 	return New(env.Directory), nil
 }
 
-// Authorizer decides by the roles in a Directory.
-type Authorizer struct{ directory auth.Directory }
+// Authorizer decides by the roles in a Directory. It starts no goroutine and needs
+// no closing.
+type Authorizer struct{ cache cache }
 
 // New returns an Authorizer over the directory.
-func New(d auth.Directory) *Authorizer { return &Authorizer{directory: d} }
+func New(d auth.Directory) *Authorizer {
+	return &Authorizer{cache: cache{directory: d, seed: maphash.MakeSeed()}}
+}
 
-// Allowed reports whether a grant of the subject or of one of its groups allows
-// each of the verbs at the path, none denies it and, for a narrowed identity, one
-// of Narrow allows it as well.
+// Allowed reports whether grants of the subject or of its groups allow each of the
+// verbs at the path, none denies one of them and, for a narrowed identity, those of
+// Narrow allow each as well.
 func (a *Authorizer) Allowed(id auth.Identity, verb auth.Verb, path config.Path) bool {
-	grants, ok := a.grants(id, verb)
-	if !ok {
-		return false
-	}
-	for rest := verb; rest != 0; rest &= rest - 1 {
-		one := rest & -rest
-		if !a.covers(grants, one, path) || id.Narrow != nil && !a.covers(id.Narrow, one, path) {
-			return false
-		}
-	}
-	return true
-}
-
-// Reaches reports whether there may be a place at the path or below it where each
-// of the verbs is Allowed, not necessarily the same place for all. Where grants
-// have patterns or deny, it may say so although there is none; it never misses one.
-func (a *Authorizer) Reaches(id auth.Identity, verb auth.Verb, path config.Path) bool {
-	grants, ok := a.grants(id, verb)
-	if !ok {
-		return false
-	}
-	for rest := verb; rest != 0; rest &= rest - 1 {
-		if !a.reaches(grants, id.Narrow, rest&-rest, path) {
-			return false
-		}
-	}
-	return true
-}
-
-// grants returns what the identity was granted; false if it may do nothing,
-// whatever that is.
-func (a *Authorizer) grants(id auth.Identity, verb auth.Verb) ([]auth.Grant, bool) {
 	if id.Anonymous() || verb == 0 {
-		return nil, false
+		return false
 	}
-	groups := id.Groups
-	if id.Provider == "" {
-		u, ok := a.directory.User(id.Subject)
-		if !ok || u.Disabled {
-			return nil, false
-		}
-		groups = u.Groups
+	tree := a.cache.standing(&id).tree
+	if tree == nil {
+		return false
 	}
-	grants := a.directory.Grants(id.Subject)
-	if len(groups) > 0 {
-		grants = slices.Clone(grants)
-		for _, group := range groups {
-			grants = append(grants, a.directory.GroupGrants(group)...)
-		}
-	}
-	return grants, true
+	names := [...]string{path.Tenant, path.App, path.Env, path.Name}
+	allow, deny := tree.says(verb, names[:])
+	return allow&verb == verb && deny&verb == 0 && (id.Narrow == nil || a.keeps(id.Narrow, verb, &path))
 }
 
-// covers reports whether one of the grants allows the verb at the path, and none
-// denies it.
-func (a *Authorizer) covers(grants []auth.Grant, verb auth.Verb, path config.Path) bool {
-	allowed := false
-	for i := range grants {
-		g := &grants[i]
-		if !g.Covers(path) || a.directory.Verbs(g.Role)&verb == 0 {
+// keeps reports whether what narrows a token leaves each of the verbs at the path.
+// There are few such grants, and they come with the call: to look at each costs
+// less than to find what was made of them before. One that denies, which no token
+// is made with, allows nothing and denies.
+func (a *Authorizer) keeps(narrow []auth.Grant, verb auth.Verb, path *config.Path) bool {
+	var allow, deny auth.Verb
+	for i := range narrow {
+		g := &narrow[i]
+		if !g.Covers(*path) {
 			continue
 		}
 		if g.Deny {
+			deny |= a.cache.directory.Verbs(g.Role)
+		} else {
+			allow |= a.cache.directory.Verbs(g.Role)
+		}
+	}
+	return allow&verb == verb && deny&verb == 0
+}
+
+// Reaches reports whether there is a place at the path or below it, whether it
+// exists yet or not, where each of the verbs is Allowed; not necessarily the same
+// place for all.
+func (a *Authorizer) Reaches(id auth.Identity, verb auth.Verb, path config.Path) bool {
+	if id.Anonymous() || verb == 0 {
+		return false
+	}
+	tree := a.cache.standing(&id).tree
+	if tree == nil {
+		return false
+	}
+	at := boxAt(&path)
+	for rest := verb; rest != 0; rest &= rest - 1 {
+		if !a.reaches(tree, rest&-rest, &at, id.Narrow) {
 			return false
 		}
-		allowed = true
 	}
-	return allowed
+	return true
 }
 
-// reaches reports whether one of the grants and, unless narrow is nil, one of
-// narrow allow the verb at one and the same place at the path or below it.
-func (a *Authorizer) reaches(grants, narrow []auth.Grant, verb auth.Verb, path config.Path) bool {
-	for i := range grants {
-		g := &grants[i]
-		place := deeper(&g.Scope, &path)
-		if place == nil || g.Deny || a.directory.Verbs(g.Role)&verb == 0 || a.denied(grants, verb, *place) {
+// reaches looks for one verb in the box.
+func (a *Authorizer) reaches(tree *node, verb auth.Verb, at *box, narrow []auth.Grant) bool {
+	s := search{tree: tree, verb: verb, within: *at, narrow: narrow, roles: a.cache.directory}
+	if narrow == nil {
+		return s.from(tree, 0)
+	}
+	for i := range narrow {
+		g := &narrow[i]
+		if g.Deny || a.cache.directory.Verbs(g.Role)&verb == 0 {
 			continue
 		}
-		if narrow == nil || a.meets(narrow, verb, place) {
+		b, ok := boxOf(g)
+		if !ok {
+			continue
+		}
+		if s.within, ok = at.meet(&b); ok && s.from(tree, 0) {
 			return true
 		}
 	}
 	return false
-}
-
-// denied reports whether one of the grants denies the verb at the place and
-// everywhere below it.
-func (a *Authorizer) denied(grants []auth.Grant, verb auth.Verb, place config.Path) bool {
-	for i := range grants {
-		if g := &grants[i]; g.Deny && g.Covers(place) && a.directory.Verbs(g.Role)&verb != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// meets reports whether one of the grants allows the verb at the place, above
-// it or below it.
-func (a *Authorizer) meets(grants []auth.Grant, verb auth.Verb, place *config.Path) bool {
-	for i := range grants {
-		if g := &grants[i]; deeper(&g.Scope, place) != nil && a.directory.Verbs(g.Role)&verb != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// deeper returns the one of two paths that lies in the other, which is where
-// both hold; nil if neither does. Pointers, because a Path has eight words.
-func deeper(p, q *config.Path) *config.Path {
-	switch {
-	case p.Contains(*q):
-		return q
-	case q.Contains(*p):
-		return p
-	default:
-		return nil
-	}
 }
 
 var (
