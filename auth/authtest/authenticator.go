@@ -19,7 +19,7 @@ type Proof struct {
 	User          string
 	// External says that User is known elsewhere, so that nobody here can disable it.
 	External bool
-	Method        string
+	Method   string
 	// Right proves User.
 	Right auth.Credentials
 	// Wrong are of this driver's sort and prove nothing, by the way in which they
