@@ -14,10 +14,7 @@ import (
 	"github.com/setpointhq/setpoint/store"
 )
 
-var (
-	rolePattern  = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
-	groupPattern = userPattern
-)
+var rolePattern = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
 // Roles lists the roles that there are.
 func (c *Center) Roles(ctx context.Context) ([]auth.RoleInfo, error) {
@@ -220,7 +217,7 @@ func checkGroup(name string) error {
 	if _, _, external := auth.SplitExternal(name); external {
 		return auth.CheckExternal(name)
 	}
-	if !groupPattern.MatchString(name) {
+	if !userPattern.MatchString(name) {
 		return config.Errorf(config.Invalid, "", "", "group name %.200q: use 1 to 128 letters, digits, '.', '_', '@' or '-', beginning with a letter or digit; a provider's group is written provider:name", name)
 	}
 	return nil
