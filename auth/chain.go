@@ -29,13 +29,21 @@ func (c Chain) Authenticate(ctx context.Context, cred Credentials) (Identity, er
 }
 
 func howTo(cred Credentials) string {
-	if cred.Empty() {
+	switch {
+	case cred.Empty():
 		return "no credentials were sent; log in, or send an API token as a bearer token"
+	case !cred.Said():
+		return "nobody is known here by a certificate alone; log in, or send an API token as a bearer token"
 	}
 	return "credentials of this sort are not accepted here; log in, or send an API token as a bearer token"
 }
 
 // Empty reports whether nothing was sent that could prove anything.
-func (c Credentials) Empty() bool {
-	return c.Username == "" && c.Password.Empty() && c.Token.Empty()
+func (c Credentials) Empty() bool { return !c.Said() && len(c.Certificates) == 0 }
+
+// Said reports whether the caller says who it is: whether there is more than the
+// certificate of the connection, which many callers may share. What is said counts,
+// and the certificate then does not.
+func (c Credentials) Said() bool {
+	return c.Username != "" || !c.Password.Empty() || !c.Token.Empty()
 }

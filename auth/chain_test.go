@@ -2,6 +2,7 @@ package auth_test
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"strings"
 	"testing"
@@ -70,6 +71,11 @@ func TestChain(t *testing.T) {
 			name: "credentials that nobody takes", chain: auth.Chain{&driver{user: "alice", id: alice}},
 			cred: auth.Credentials{Token: config.NewSecret("opaque")},
 			kind: config.Unauthenticated, text: "of this sort are not accepted", askedN: []int{1},
+		},
+		{
+			name: "a certificate that nobody takes", chain: auth.Chain{&driver{user: "alice", id: alice}},
+			cred: auth.Credentials{Certificates: []*x509.Certificate{{}}},
+			kind: config.Unauthenticated, text: "by a certificate alone", askedN: []int{1},
 		},
 		{
 			name: "an empty chain lets nobody through",
