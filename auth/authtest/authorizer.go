@@ -8,8 +8,9 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-// Authorizer checks that a driver keeps the contract of auth.Authorizer with
-// the built-in roles. open returns a driver that decides by the directory.
+// Authorizer checks that a driver keeps the contract of auth.Authorizer, with
+// built-in roles and made ones, groups, patterns and denials, and that of
+// auth.Explainer if it is one. open returns a driver that decides by the directory.
 func Authorizer(t *testing.T, open func(t *testing.T, d auth.Directory) auth.Authorizer) {
 	t.Helper()
 	tests := []struct {
@@ -22,6 +23,13 @@ func Authorizer(t *testing.T, open func(t *testing.T, d auth.Directory) auth.Aut
 		{"who may do nothing whatever is granted", nobodies},
 		{"several verbs are each wanted", severalVerbs},
 		{"a change holds from the next decision on", changes},
+		{"what users have through their groups", groups},
+		{"what those have who are known elsewhere", externals},
+		{"where a grant with a pattern holds", patterns},
+		{"a denial beats every allowance", denials},
+		{"what a made role gives, and no longer gives", madeRoles},
+		{"changes hold at once while many decide", changesAmongMany},
+		{"why something is allowed or not", explanations},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -189,6 +197,11 @@ func check(t *testing.T, a auth.Authorizer, id auth.Identity, who, path string, 
 	}
 	if got := a.Reaches(id, auth.Read, at); got != reaches {
 		t.Errorf("%s: reaches %s: want %v, got %v", who, place(at), reaches, got)
+	}
+	if e, ok := a.(auth.Explainer); ok {
+		if got := e.Explain(id, auth.Read, at); got.Allowed != allowed || got.Because == nil || got.Why == "" {
+			t.Errorf("%s: explained at %s: want allowed %v, a list and a sentence, got %+v", who, place(at), allowed, got)
+		}
 	}
 }
 

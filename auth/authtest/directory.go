@@ -85,6 +85,12 @@ func (d *Directory) BindGroup(group string, grants ...auth.Grant) {
 	d.change(func(s *state) { s.groups[group] = slices.Concat(s.groups[group], grants) })
 }
 
+// DeleteRole removes a made role.
+func (d *Directory) DeleteRole(role auth.Role) { d.change(func(s *state) { delete(s.roles, role) }) }
+
+// UnbindGroup takes everything from the members of a group.
+func (d *Directory) UnbindGroup(group string) { d.change(func(s *state) { delete(s.groups, group) }) }
+
 // PutUser adds a user, or replaces the one with its name.
 func (d *Directory) PutUser(u auth.User) { d.change(func(s *state) { s.users[u.Name] = &u }) }
 
@@ -132,6 +138,23 @@ func Path(tb testing.TB, s string) config.Path {
 func Grant(tb testing.TB, role auth.Role, scope string) auth.Grant {
 	tb.Helper()
 	return auth.Grant{Role: role, Scope: Path(tb, scope)}
+}
+
+// Patterned makes a grant of a role at what the pattern says of the scope.
+func Patterned(tb testing.TB, role auth.Role, scope, pattern string) auth.Grant {
+	tb.Helper()
+	g := Grant(tb, role, scope)
+	if err := auth.CheckPattern(g.Scope, pattern); err != nil {
+		tb.Fatalf("the test's own pattern: %v", err)
+	}
+	g.Pattern = pattern
+	return g
+}
+
+// Denied makes a denial of what the grant would give.
+func Denied(g auth.Grant) auth.Grant {
+	g.Deny = true
+	return g
 }
 
 var _ auth.Directory = (*Directory)(nil)

@@ -2,7 +2,6 @@ package rbac
 
 import (
 	"slices"
-	"unsafe"
 
 	"github.com/setpointhq/setpoint/auth"
 )
@@ -107,7 +106,7 @@ func (s *standing) equals(before *standing, d auth.Directory) bool {
 // sameGrants compares two answers of the Directory, which nobody modifies: the
 // same memory has the same grants.
 func sameGrants(a, b []auth.Grant) bool {
-	return len(a) == len(b) && (unsafe.SliceData(a) == unsafe.SliceData(b) || slices.Equal(a, b))
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0] || slices.Equal(a, b))
 }
 
 // compile builds the tree of the sources.
