@@ -30,7 +30,12 @@ type Grant struct {
 	// another one that ListRoles tells of.
 	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
 	// The scope: a tenant, app, env or config; empty for the whole installation.
-	Scope         string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Confines the grant to some of what lies below the scope, "*/prod" or "prod/db-*";
+	// empty for all of it.
+	Pattern string `protobuf:"bytes,3,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// It takes the role's verbs away there, whatever else gives them.
+	Deny          bool `protobuf:"varint,4,opt,name=deny,proto3" json:"deny,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -79,6 +84,20 @@ func (x *Grant) GetScope() string {
 	return ""
 }
 
+func (x *Grant) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *Grant) GetDeny() bool {
+	if x != nil {
+		return x.Deny
+	}
+	return false
+}
+
 // Token is an API token or a session, without its secret.
 type Token struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -97,7 +116,16 @@ type Token struct {
 	// Who made it.
 	CreatedBy string `protobuf:"bytes,7,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// When it ends; absent if it does not.
-	ExpiresAt     *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	ExpiresAt *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=expires_at,json=expiresAt,proto3" json:"expires_at,omitempty"`
+	// Who vouched for the user of a session that is known elsewhere; empty for one that
+	// is known here.
+	Provider string `protobuf:"bytes,9,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The groups that the provider said the user is in.
+	Groups []string `protobuf:"bytes,10,rep,name=groups,proto3" json:"groups,omitempty"`
+	// The session ends when it was not used for so long; absent if it does not.
+	IdleAfter *durationpb.Duration `protobuf:"bytes,11,opt,name=idle_after,json=idleAfter,proto3" json:"idle_after,omitempty"`
+	// About when the session was used last; absent if that is not known.
+	UsedAt        *timestamppb.Timestamp `protobuf:"bytes,12,opt,name=used_at,json=usedAt,proto3" json:"used_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -188,6 +216,34 @@ func (x *Token) GetExpiresAt() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Token) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *Token) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Token) GetIdleAfter() *durationpb.Duration {
+	if x != nil {
+		return x.IdleAfter
+	}
+	return nil
+}
+
+func (x *Token) GetUsedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UsedAt
+	}
+	return nil
+}
+
 // User is a person or a program.
 type User struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -204,7 +260,9 @@ type User struct {
 	// Who created it.
 	CreatedBy string `protobuf:"bytes,6,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// Its revision, for conditional changes. Opaque.
-	Revision      string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The groups that it is in.
+	Groups        []string `protobuf:"bytes,8,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -288,6 +346,13 @@ func (x *User) GetRevision() string {
 	return ""
 }
 
+func (x *User) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
 // Role is a named set of things that can be done.
 type Role struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -296,7 +361,15 @@ type Role struct {
 	// What it may do: "fetch", "read", "edit", "publish" and so on.
 	Verbs []string `protobuf:"bytes,2,rep,name=verbs,proto3" json:"verbs,omitempty"`
 	// What it is for.
-	Description   string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	// It is there from the start, and cannot be changed.
+	Builtin bool `protobuf:"varint,4,opt,name=builtin,proto3" json:"builtin,omitempty"`
+	// When it was made; absent if it is built in.
+	CreatedAt *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=created_at,json=createdAt,proto3" json:"created_at,omitempty"`
+	// Who made it.
+	CreatedBy string `protobuf:"bytes,6,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	// Its revision, for conditional changes. Opaque.
+	Revision      string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -352,7 +425,35 @@ func (x *Role) GetDescription() string {
 	return ""
 }
 
-// Binding gives a user a role at a scope.
+func (x *Role) GetBuiltin() bool {
+	if x != nil {
+		return x.Builtin
+	}
+	return false
+}
+
+func (x *Role) GetCreatedAt() *timestamppb.Timestamp {
+	if x != nil {
+		return x.CreatedAt
+	}
+	return nil
+}
+
+func (x *Role) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *Role) GetRevision() string {
+	if x != nil {
+		return x.Revision
+	}
+	return ""
+}
+
+// Binding gives a user, or the members of a group, a role at a scope, or denies it.
 type Binding struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its id.
@@ -368,7 +469,13 @@ type Binding struct {
 	// Who made it.
 	CreatedBy string `protobuf:"bytes,6,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
 	// Its revision. Opaque.
-	Revision      string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	Revision string `protobuf:"bytes,7,opt,name=revision,proto3" json:"revision,omitempty"`
+	// The group, in place of a user.
+	Group string `protobuf:"bytes,8,opt,name=group,proto3" json:"group,omitempty"`
+	// As in Grant.
+	Pattern string `protobuf:"bytes,9,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// As in Grant.
+	Deny          bool `protobuf:"varint,10,opt,name=deny,proto3" json:"deny,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -450,6 +557,27 @@ func (x *Binding) GetRevision() string {
 		return x.Revision
 	}
 	return ""
+}
+
+func (x *Binding) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *Binding) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *Binding) GetDeny() bool {
+	if x != nil {
+		return x.Deny
+	}
+	return false
 }
 
 // LoginRequest proves who somebody is.
@@ -699,7 +827,13 @@ type WhoAmIResponse struct {
 	// What the user may do.
 	Grants []*Grant `protobuf:"bytes,6,rep,name=grants,proto3" json:"grants,omitempty"`
 	// What the token limits that to, if there are any: an act needs one of each.
-	Narrow        []*Grant `protobuf:"bytes,7,rep,name=narrow,proto3" json:"narrow,omitempty"`
+	Narrow []*Grant `protobuf:"bytes,7,rep,name=narrow,proto3" json:"narrow,omitempty"`
+	// Who vouches for the user, if it is known elsewhere; empty if it is known here.
+	Provider string `protobuf:"bytes,8,opt,name=provider,proto3" json:"provider,omitempty"`
+	// The groups that it is in.
+	Groups []string `protobuf:"bytes,9,rep,name=groups,proto3" json:"groups,omitempty"`
+	// What its groups are given, or denied, each with its group.
+	GroupGrants   []*AccessReason `protobuf:"bytes,10,rep,name=group_grants,json=groupGrants,proto3" json:"group_grants,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -779,6 +913,27 @@ func (x *WhoAmIResponse) GetGrants() []*Grant {
 func (x *WhoAmIResponse) GetNarrow() []*Grant {
 	if x != nil {
 		return x.Narrow
+	}
+	return nil
+}
+
+func (x *WhoAmIResponse) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *WhoAmIResponse) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *WhoAmIResponse) GetGroupGrants() []*AccessReason {
+	if x != nil {
+		return x.GroupGrants
 	}
 	return nil
 }
@@ -1205,6 +1360,519 @@ func (*RevokeTokenResponse) Descriptor() ([]byte, []int) {
 	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{18}
 }
 
+// EndSessionsRequest says whose sessions are to end.
+type EndSessionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Whose; empty for the caller's.
+	User          string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsRequest) Reset() {
+	*x = EndSessionsRequest{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsRequest) ProtoMessage() {}
+
+func (x *EndSessionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsRequest.ProtoReflect.Descriptor instead.
+func (*EndSessionsRequest) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *EndSessionsRequest) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+// EndSessionsResponse says that the sessions have ended.
+type EndSessionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many have ended.
+	Ended         int32 `protobuf:"varint,1,opt,name=ended,proto3" json:"ended,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndSessionsResponse) Reset() {
+	*x = EndSessionsResponse{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndSessionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndSessionsResponse) ProtoMessage() {}
+
+func (x *EndSessionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndSessionsResponse.ProtoReflect.Descriptor instead.
+func (*EndSessionsResponse) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *EndSessionsResponse) GetEnded() int32 {
+	if x != nil {
+		return x.Ended
+	}
+	return 0
+}
+
+// CheckAccessRequest asks whether something may be done.
+type CheckAccessRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What: "fetch", "read", "edit", "publish" and so on.
+	Verb string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	// Where: a tenant, app, env or config; empty for the whole installation.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// Who; empty for the caller.
+	Subject       string `protobuf:"bytes,3,opt,name=subject,proto3" json:"subject,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAccessRequest) Reset() {
+	*x = CheckAccessRequest{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAccessRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAccessRequest) ProtoMessage() {}
+
+func (x *CheckAccessRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAccessRequest.ProtoReflect.Descriptor instead.
+func (*CheckAccessRequest) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CheckAccessRequest) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *CheckAccessRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *CheckAccessRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+// CheckAccessResponse says whether it may be done, and why.
+type CheckAccessResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// It may.
+	Allowed bool `protobuf:"varint,1,opt,name=allowed,proto3" json:"allowed,omitempty"`
+	// The grants that decide: those that allow it or, if it is denied explicitly, those
+	// that deny it; none if no grant reaches.
+	Because []*AccessReason `protobuf:"bytes,2,rep,name=because,proto3" json:"because,omitempty"`
+	// The same for people, in one sentence.
+	Why           string `protobuf:"bytes,3,opt,name=why,proto3" json:"why,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CheckAccessResponse) Reset() {
+	*x = CheckAccessResponse{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CheckAccessResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CheckAccessResponse) ProtoMessage() {}
+
+func (x *CheckAccessResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CheckAccessResponse.ProtoReflect.Descriptor instead.
+func (*CheckAccessResponse) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *CheckAccessResponse) GetAllowed() bool {
+	if x != nil {
+		return x.Allowed
+	}
+	return false
+}
+
+func (x *CheckAccessResponse) GetBecause() []*AccessReason {
+	if x != nil {
+		return x.Because
+	}
+	return nil
+}
+
+func (x *CheckAccessResponse) GetWhy() string {
+	if x != nil {
+		return x.Why
+	}
+	return ""
+}
+
+// AccessReason is a grant that decides, and how the subject came to have it.
+type AccessReason struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role's name.
+	Role string `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	// The scope: a tenant, app, env or config; empty for the whole installation.
+	Scope string `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	// As in Grant.
+	Pattern string `protobuf:"bytes,3,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// As in Grant.
+	Deny bool `protobuf:"varint,4,opt,name=deny,proto3" json:"deny,omitempty"`
+	// The group that the grant is bound to; empty if it is bound to the subject itself.
+	Group string `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
+	// It is one of those that narrow a token.
+	Narrowing     bool `protobuf:"varint,6,opt,name=narrowing,proto3" json:"narrowing,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessReason) Reset() {
+	*x = AccessReason{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessReason) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessReason) ProtoMessage() {}
+
+func (x *AccessReason) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessReason.ProtoReflect.Descriptor instead.
+func (*AccessReason) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AccessReason) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AccessReason) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *AccessReason) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *AccessReason) GetDeny() bool {
+	if x != nil {
+		return x.Deny
+	}
+	return false
+}
+
+func (x *AccessReason) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *AccessReason) GetNarrowing() bool {
+	if x != nil {
+		return x.Narrowing
+	}
+	return false
+}
+
+// WhoCanRequest asks for a page of those who may do something.
+type WhoCanRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What: "fetch", "read", "edit", "publish" and so on.
+	Verb string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	// Where: a tenant, app, env or config; empty for the whole installation.
+	Path string `protobuf:"bytes,2,opt,name=path,proto3" json:"path,omitempty"`
+	// The most that the page may hold; 0 means 100, at most 1,000.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// The next_page_token of the page before.
+	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoCanRequest) Reset() {
+	*x = WhoCanRequest{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoCanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoCanRequest) ProtoMessage() {}
+
+func (x *WhoCanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoCanRequest.ProtoReflect.Descriptor instead.
+func (*WhoCanRequest) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *WhoCanRequest) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *WhoCanRequest) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *WhoCanRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *WhoCanRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// WhoCanResponse is a page of those who may.
+type WhoCanResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Users and groups, by name.
+	Holders []*AccessHolder `protobuf:"bytes,1,rep,name=holders,proto3" json:"holders,omitempty"`
+	// Continues the listing; empty on the last page.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WhoCanResponse) Reset() {
+	*x = WhoCanResponse{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WhoCanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WhoCanResponse) ProtoMessage() {}
+
+func (x *WhoCanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WhoCanResponse.ProtoReflect.Descriptor instead.
+func (*WhoCanResponse) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *WhoCanResponse) GetHolders() []*AccessHolder {
+	if x != nil {
+		return x.Holders
+	}
+	return nil
+}
+
+func (x *WhoCanResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
+// AccessHolder is a user or a group that may do something.
+type AccessHolder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The user; empty for a group.
+	User string `protobuf:"bytes,1,opt,name=user,proto3" json:"user,omitempty"`
+	// The group; empty for a user.
+	Group string `protobuf:"bytes,2,opt,name=group,proto3" json:"group,omitempty"`
+	// The user is a program.
+	Service bool `protobuf:"varint,3,opt,name=service,proto3" json:"service,omitempty"`
+	// The grants that allow it.
+	Because       []*AccessReason `protobuf:"bytes,4,rep,name=because,proto3" json:"because,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AccessHolder) Reset() {
+	*x = AccessHolder{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AccessHolder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AccessHolder) ProtoMessage() {}
+
+func (x *AccessHolder) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AccessHolder.ProtoReflect.Descriptor instead.
+func (*AccessHolder) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *AccessHolder) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AccessHolder) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *AccessHolder) GetService() bool {
+	if x != nil {
+		return x.Service
+	}
+	return false
+}
+
+func (x *AccessHolder) GetBecause() []*AccessReason {
+	if x != nil {
+		return x.Because
+	}
+	return nil
+}
+
 // ListUsersRequest asks for a page of users.
 type ListUsersRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1218,7 +1886,7 @@ type ListUsersRequest struct {
 
 func (x *ListUsersRequest) Reset() {
 	*x = ListUsersRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[19]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1230,7 +1898,7 @@ func (x *ListUsersRequest) String() string {
 func (*ListUsersRequest) ProtoMessage() {}
 
 func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[19]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1243,7 +1911,7 @@ func (x *ListUsersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersRequest.ProtoReflect.Descriptor instead.
 func (*ListUsersRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{19}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListUsersRequest) GetPageSize() int32 {
@@ -1273,7 +1941,7 @@ type ListUsersResponse struct {
 
 func (x *ListUsersResponse) Reset() {
 	*x = ListUsersResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[20]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1285,7 +1953,7 @@ func (x *ListUsersResponse) String() string {
 func (*ListUsersResponse) ProtoMessage() {}
 
 func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[20]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1298,7 +1966,7 @@ func (x *ListUsersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListUsersResponse.ProtoReflect.Descriptor instead.
 func (*ListUsersResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{20}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListUsersResponse) GetUsers() []*User {
@@ -1326,7 +1994,7 @@ type GetUserRequest struct {
 
 func (x *GetUserRequest) Reset() {
 	*x = GetUserRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[21]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1338,7 +2006,7 @@ func (x *GetUserRequest) String() string {
 func (*GetUserRequest) ProtoMessage() {}
 
 func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[21]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1351,7 +2019,7 @@ func (x *GetUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserRequest.ProtoReflect.Descriptor instead.
 func (*GetUserRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{21}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *GetUserRequest) GetName() string {
@@ -1372,7 +2040,7 @@ type GetUserResponse struct {
 
 func (x *GetUserResponse) Reset() {
 	*x = GetUserResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[22]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1384,7 +2052,7 @@ func (x *GetUserResponse) String() string {
 func (*GetUserResponse) ProtoMessage() {}
 
 func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[22]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1397,7 +2065,7 @@ func (x *GetUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetUserResponse.ProtoReflect.Descriptor instead.
 func (*GetUserResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{22}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetUserResponse) GetUser() *User {
@@ -1417,14 +2085,16 @@ type CreateUserRequest struct {
 	// Who or what it is.
 	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
 	// The password of a person.
-	Password      string `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
+	Password string `protobuf:"bytes,4,opt,name=password,proto3" json:"password,omitempty"`
+	// The groups that it is in.
+	Groups        []string `protobuf:"bytes,5,rep,name=groups,proto3" json:"groups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateUserRequest) Reset() {
 	*x = CreateUserRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[23]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1436,7 +2106,7 @@ func (x *CreateUserRequest) String() string {
 func (*CreateUserRequest) ProtoMessage() {}
 
 func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[23]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1449,7 +2119,7 @@ func (x *CreateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserRequest.ProtoReflect.Descriptor instead.
 func (*CreateUserRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{23}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *CreateUserRequest) GetName() string {
@@ -1480,6 +2150,13 @@ func (x *CreateUserRequest) GetPassword() string {
 	return ""
 }
 
+func (x *CreateUserRequest) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
 // CreateUserResponse is the user that was made.
 type CreateUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1491,7 +2168,7 @@ type CreateUserResponse struct {
 
 func (x *CreateUserResponse) Reset() {
 	*x = CreateUserResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[24]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +2180,7 @@ func (x *CreateUserResponse) String() string {
 func (*CreateUserResponse) ProtoMessage() {}
 
 func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[24]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +2193,7 @@ func (x *CreateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateUserResponse.ProtoReflect.Descriptor instead.
 func (*CreateUserResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{24}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *CreateUserResponse) GetUser() *User {
@@ -1539,13 +2216,15 @@ type UpdateUserRequest struct {
 	Password *string `protobuf:"bytes,4,opt,name=password,proto3,oneof" json:"password,omitempty"`
 	// The revision that it must have; empty asks for none.
 	ExpectedRevision string `protobuf:"bytes,5,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The groups that it is to be in, in place of those that it is in.
+	Groups        *Groups `protobuf:"bytes,6,opt,name=groups,proto3" json:"groups,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateUserRequest) Reset() {
 	*x = UpdateUserRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[25]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1557,7 +2236,7 @@ func (x *UpdateUserRequest) String() string {
 func (*UpdateUserRequest) ProtoMessage() {}
 
 func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[25]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1570,7 +2249,7 @@ func (x *UpdateUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserRequest.ProtoReflect.Descriptor instead.
 func (*UpdateUserRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{25}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *UpdateUserRequest) GetName() string {
@@ -1608,6 +2287,59 @@ func (x *UpdateUserRequest) GetExpectedRevision() string {
 	return ""
 }
 
+func (x *UpdateUserRequest) GetGroups() *Groups {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+// Groups is a list of groups.
+type Groups struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Their names.
+	Names         []string `protobuf:"bytes,1,rep,name=names,proto3" json:"names,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Groups) Reset() {
+	*x = Groups{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Groups) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Groups) ProtoMessage() {}
+
+func (x *Groups) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Groups.ProtoReflect.Descriptor instead.
+func (*Groups) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Groups) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
 // UpdateUserResponse is the user as it is now.
 type UpdateUserResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1619,7 +2351,7 @@ type UpdateUserResponse struct {
 
 func (x *UpdateUserResponse) Reset() {
 	*x = UpdateUserResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[26]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1631,7 +2363,7 @@ func (x *UpdateUserResponse) String() string {
 func (*UpdateUserResponse) ProtoMessage() {}
 
 func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[26]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1644,7 +2376,7 @@ func (x *UpdateUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateUserResponse.ProtoReflect.Descriptor instead.
 func (*UpdateUserResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{26}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *UpdateUserResponse) GetUser() *User {
@@ -1667,7 +2399,7 @@ type DeleteUserRequest struct {
 
 func (x *DeleteUserRequest) Reset() {
 	*x = DeleteUserRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[27]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1679,7 +2411,7 @@ func (x *DeleteUserRequest) String() string {
 func (*DeleteUserRequest) ProtoMessage() {}
 
 func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[27]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1692,7 +2424,7 @@ func (x *DeleteUserRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserRequest.ProtoReflect.Descriptor instead.
 func (*DeleteUserRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{27}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *DeleteUserRequest) GetName() string {
@@ -1718,7 +2450,7 @@ type DeleteUserResponse struct {
 
 func (x *DeleteUserResponse) Reset() {
 	*x = DeleteUserResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[28]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1730,7 +2462,7 @@ func (x *DeleteUserResponse) String() string {
 func (*DeleteUserResponse) ProtoMessage() {}
 
 func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[28]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1743,7 +2475,7 @@ func (x *DeleteUserResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteUserResponse.ProtoReflect.Descriptor instead.
 func (*DeleteUserResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{28}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{37}
 }
 
 // ListRolesRequest asks for the roles.
@@ -1755,7 +2487,7 @@ type ListRolesRequest struct {
 
 func (x *ListRolesRequest) Reset() {
 	*x = ListRolesRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[29]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +2499,7 @@ func (x *ListRolesRequest) String() string {
 func (*ListRolesRequest) ProtoMessage() {}
 
 func (x *ListRolesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[29]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +2512,7 @@ func (x *ListRolesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolesRequest.ProtoReflect.Descriptor instead.
 func (*ListRolesRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{29}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{38}
 }
 
 // ListRolesResponse is the roles.
@@ -1794,7 +2526,7 @@ type ListRolesResponse struct {
 
 func (x *ListRolesResponse) Reset() {
 	*x = ListRolesResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[30]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1806,7 +2538,7 @@ func (x *ListRolesResponse) String() string {
 func (*ListRolesResponse) ProtoMessage() {}
 
 func (x *ListRolesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[30]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1819,7 +2551,7 @@ func (x *ListRolesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRolesResponse.ProtoReflect.Descriptor instead.
 func (*ListRolesResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{30}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListRolesResponse) GetRoles() []*Role {
@@ -1827,6 +2559,327 @@ func (x *ListRolesResponse) GetRoles() []*Role {
 		return x.Roles
 	}
 	return nil
+}
+
+// CreateRoleRequest describes a role to make.
+type CreateRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Its name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it may do: "fetch", "read", "edit", "publish" and so on.
+	Verbs []string `protobuf:"bytes,2,rep,name=verbs,proto3" json:"verbs,omitempty"`
+	// What it is for.
+	Description   string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRoleRequest) Reset() {
+	*x = CreateRoleRequest{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRoleRequest) ProtoMessage() {}
+
+func (x *CreateRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRoleRequest.ProtoReflect.Descriptor instead.
+func (*CreateRoleRequest) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *CreateRoleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *CreateRoleRequest) GetVerbs() []string {
+	if x != nil {
+		return x.Verbs
+	}
+	return nil
+}
+
+func (x *CreateRoleRequest) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+// CreateRoleResponse is the role that was made.
+type CreateRoleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role.
+	Role          *Role `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateRoleResponse) Reset() {
+	*x = CreateRoleResponse{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateRoleResponse) ProtoMessage() {}
+
+func (x *CreateRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateRoleResponse.ProtoReflect.Descriptor instead.
+func (*CreateRoleResponse) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *CreateRoleResponse) GetRole() *Role {
+	if x != nil {
+		return x.Role
+	}
+	return nil
+}
+
+// UpdateRoleRequest says what is to be different of a role. What is absent stays.
+type UpdateRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// What it is for.
+	Description *string `protobuf:"bytes,2,opt,name=description,proto3,oneof" json:"description,omitempty"`
+	// What it may do from now on; none leaves that as it is.
+	Verbs []string `protobuf:"bytes,3,rep,name=verbs,proto3" json:"verbs,omitempty"`
+	// The revision that it must have; empty asks for none.
+	ExpectedRevision string `protobuf:"bytes,4,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *UpdateRoleRequest) Reset() {
+	*x = UpdateRoleRequest{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRoleRequest) ProtoMessage() {}
+
+func (x *UpdateRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRoleRequest.ProtoReflect.Descriptor instead.
+func (*UpdateRoleRequest) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *UpdateRoleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *UpdateRoleRequest) GetDescription() string {
+	if x != nil && x.Description != nil {
+		return *x.Description
+	}
+	return ""
+}
+
+func (x *UpdateRoleRequest) GetVerbs() []string {
+	if x != nil {
+		return x.Verbs
+	}
+	return nil
+}
+
+func (x *UpdateRoleRequest) GetExpectedRevision() string {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return ""
+}
+
+// UpdateRoleResponse is the role as it is now.
+type UpdateRoleResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role.
+	Role          *Role `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *UpdateRoleResponse) Reset() {
+	*x = UpdateRoleResponse{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *UpdateRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*UpdateRoleResponse) ProtoMessage() {}
+
+func (x *UpdateRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use UpdateRoleResponse.ProtoReflect.Descriptor instead.
+func (*UpdateRoleResponse) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *UpdateRoleResponse) GetRole() *Role {
+	if x != nil {
+		return x.Role
+	}
+	return nil
+}
+
+// DeleteRoleRequest names a role to remove.
+type DeleteRoleRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The role's name.
+	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// The revision that it must have; empty asks for none.
+	ExpectedRevision string `protobuf:"bytes,2,opt,name=expected_revision,json=expectedRevision,proto3" json:"expected_revision,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *DeleteRoleRequest) Reset() {
+	*x = DeleteRoleRequest{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRoleRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRoleRequest) ProtoMessage() {}
+
+func (x *DeleteRoleRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRoleRequest.ProtoReflect.Descriptor instead.
+func (*DeleteRoleRequest) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *DeleteRoleRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *DeleteRoleRequest) GetExpectedRevision() string {
+	if x != nil {
+		return x.ExpectedRevision
+	}
+	return ""
+}
+
+// DeleteRoleResponse says that the role is gone.
+type DeleteRoleResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteRoleResponse) Reset() {
+	*x = DeleteRoleResponse{}
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteRoleResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteRoleResponse) ProtoMessage() {}
+
+func (x *DeleteRoleResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteRoleResponse.ProtoReflect.Descriptor instead.
+func (*DeleteRoleResponse) Descriptor() ([]byte, []int) {
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{45}
 }
 
 // ListBindingsRequest asks for a page of bindings.
@@ -1839,14 +2892,22 @@ type ListBindingsRequest struct {
 	// Whose; empty for everybody's.
 	User string `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
 	// Only those at this scope and below; empty for all.
-	Scope         string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
+	Scope string `protobuf:"bytes,4,opt,name=scope,proto3" json:"scope,omitempty"`
+	// Which group's; empty for every one's.
+	Group string `protobuf:"bytes,5,opt,name=group,proto3" json:"group,omitempty"`
+	// Only those of this role; empty for all.
+	Role string `protobuf:"bytes,6,opt,name=role,proto3" json:"role,omitempty"`
+	// Only those with this pattern; absent for all.
+	Pattern *string `protobuf:"bytes,7,opt,name=pattern,proto3,oneof" json:"pattern,omitempty"`
+	// Only those that deny, or only those that allow; absent for all.
+	Deny          *bool `protobuf:"varint,8,opt,name=deny,proto3,oneof" json:"deny,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ListBindingsRequest) Reset() {
 	*x = ListBindingsRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[31]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1858,7 +2919,7 @@ func (x *ListBindingsRequest) String() string {
 func (*ListBindingsRequest) ProtoMessage() {}
 
 func (x *ListBindingsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[31]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1871,7 +2932,7 @@ func (x *ListBindingsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBindingsRequest.ProtoReflect.Descriptor instead.
 func (*ListBindingsRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{31}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListBindingsRequest) GetPageSize() int32 {
@@ -1902,6 +2963,34 @@ func (x *ListBindingsRequest) GetScope() string {
 	return ""
 }
 
+func (x *ListBindingsRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *ListBindingsRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *ListBindingsRequest) GetPattern() string {
+	if x != nil && x.Pattern != nil {
+		return *x.Pattern
+	}
+	return ""
+}
+
+func (x *ListBindingsRequest) GetDeny() bool {
+	if x != nil && x.Deny != nil {
+		return *x.Deny
+	}
+	return false
+}
+
 // ListBindingsResponse is a page of bindings.
 type ListBindingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1915,7 +3004,7 @@ type ListBindingsResponse struct {
 
 func (x *ListBindingsResponse) Reset() {
 	*x = ListBindingsResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[32]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +3016,7 @@ func (x *ListBindingsResponse) String() string {
 func (*ListBindingsResponse) ProtoMessage() {}
 
 func (x *ListBindingsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[32]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +3029,7 @@ func (x *ListBindingsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBindingsResponse.ProtoReflect.Descriptor instead.
 func (*ListBindingsResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{32}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ListBindingsResponse) GetBindings() []*Binding {
@@ -1965,14 +3054,20 @@ type CreateBindingRequest struct {
 	// The role's name.
 	Role string `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
 	// The scope: a tenant, app, env or config; empty for the whole installation.
-	Scope         string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
+	Scope string `protobuf:"bytes,3,opt,name=scope,proto3" json:"scope,omitempty"`
+	// The group, in place of a user. A name with a colon is a provider's.
+	Group string `protobuf:"bytes,4,opt,name=group,proto3" json:"group,omitempty"`
+	// Confines it to some of what lies below the scope, as in Grant.
+	Pattern string `protobuf:"bytes,5,opt,name=pattern,proto3" json:"pattern,omitempty"`
+	// It takes the role's verbs away there, whatever else gives them.
+	Deny          bool `protobuf:"varint,6,opt,name=deny,proto3" json:"deny,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateBindingRequest) Reset() {
 	*x = CreateBindingRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[33]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1984,7 +3079,7 @@ func (x *CreateBindingRequest) String() string {
 func (*CreateBindingRequest) ProtoMessage() {}
 
 func (x *CreateBindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[33]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1997,7 +3092,7 @@ func (x *CreateBindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBindingRequest.ProtoReflect.Descriptor instead.
 func (*CreateBindingRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{33}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *CreateBindingRequest) GetUser() string {
@@ -2021,6 +3116,27 @@ func (x *CreateBindingRequest) GetScope() string {
 	return ""
 }
 
+func (x *CreateBindingRequest) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *CreateBindingRequest) GetPattern() string {
+	if x != nil {
+		return x.Pattern
+	}
+	return ""
+}
+
+func (x *CreateBindingRequest) GetDeny() bool {
+	if x != nil {
+		return x.Deny
+	}
+	return false
+}
+
 // CreateBindingResponse is the binding that gives the role.
 type CreateBindingResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2032,7 +3148,7 @@ type CreateBindingResponse struct {
 
 func (x *CreateBindingResponse) Reset() {
 	*x = CreateBindingResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[34]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2044,7 +3160,7 @@ func (x *CreateBindingResponse) String() string {
 func (*CreateBindingResponse) ProtoMessage() {}
 
 func (x *CreateBindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[34]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2057,7 +3173,7 @@ func (x *CreateBindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBindingResponse.ProtoReflect.Descriptor instead.
 func (*CreateBindingResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{34}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *CreateBindingResponse) GetBinding() *Binding {
@@ -2078,7 +3194,7 @@ type DeleteBindingRequest struct {
 
 func (x *DeleteBindingRequest) Reset() {
 	*x = DeleteBindingRequest{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[35]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2090,7 +3206,7 @@ func (x *DeleteBindingRequest) String() string {
 func (*DeleteBindingRequest) ProtoMessage() {}
 
 func (x *DeleteBindingRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[35]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,7 +3219,7 @@ func (x *DeleteBindingRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBindingRequest.ProtoReflect.Descriptor instead.
 func (*DeleteBindingRequest) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{35}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *DeleteBindingRequest) GetId() string {
@@ -2122,7 +3238,7 @@ type DeleteBindingResponse struct {
 
 func (x *DeleteBindingResponse) Reset() {
 	*x = DeleteBindingResponse{}
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[36]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2134,7 +3250,7 @@ func (x *DeleteBindingResponse) String() string {
 func (*DeleteBindingResponse) ProtoMessage() {}
 
 func (x *DeleteBindingResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_setpoint_v1_identity_service_proto_msgTypes[36]
+	mi := &file_setpoint_v1_identity_service_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2147,17 +3263,19 @@ func (x *DeleteBindingResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteBindingResponse.ProtoReflect.Descriptor instead.
 func (*DeleteBindingResponse) Descriptor() ([]byte, []int) {
-	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{36}
+	return file_setpoint_v1_identity_service_proto_rawDescGZIP(), []int{51}
 }
 
 var File_setpoint_v1_identity_service_proto protoreflect.FileDescriptor
 
 const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\n" +
-	"\"setpoint/v1/identity_service.proto\x12\vsetpoint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"1\n" +
+	"\"setpoint/v1/identity_service.proto\x12\vsetpoint.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"_\n" +
 	"\x05Grant\x12\x12\n" +
 	"\x04role\x18\x01 \x01(\tR\x04role\x12\x14\n" +
-	"\x05scope\x18\x02 \x01(\tR\x05scope\"\xa8\x02\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x18\n" +
+	"\apattern\x18\x03 \x01(\tR\apattern\x12\x12\n" +
+	"\x04deny\x18\x04 \x01(\bR\x04deny\"\xcb\x03\n" +
 	"\x05Token\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12 \n" +
@@ -2169,7 +3287,13 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\n" +
 	"created_by\x18\a \x01(\tR\tcreatedBy\x129\n" +
 	"\n" +
-	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\"\xe8\x01\n" +
+	"expires_at\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12\x1a\n" +
+	"\bprovider\x18\t \x01(\tR\bprovider\x12\x16\n" +
+	"\x06groups\x18\n" +
+	" \x03(\tR\x06groups\x128\n" +
+	"\n" +
+	"idle_after\x18\v \x01(\v2\x19.google.protobuf.DurationR\tidleAfter\x123\n" +
+	"\aused_at\x18\f \x01(\v2\x1a.google.protobuf.TimestampR\x06usedAt\"\x80\x02\n" +
 	"\x04User\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\bR\aservice\x12 \n" +
@@ -2179,11 +3303,18 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
 	"\n" +
 	"created_by\x18\x06 \x01(\tR\tcreatedBy\x12\x1a\n" +
-	"\brevision\x18\a \x01(\tR\brevision\"R\n" +
+	"\brevision\x18\a \x01(\tR\brevision\x12\x16\n" +
+	"\x06groups\x18\b \x03(\tR\x06groups\"\xe2\x01\n" +
 	"\x04Role\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
 	"\x05verbs\x18\x02 \x03(\tR\x05verbs\x12 \n" +
-	"\vdescription\x18\x03 \x01(\tR\vdescription\"\xcd\x01\n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x18\n" +
+	"\abuiltin\x18\x04 \x01(\bR\abuiltin\x129\n" +
+	"\n" +
+	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x06 \x01(\tR\tcreatedBy\x12\x1a\n" +
+	"\brevision\x18\a \x01(\tR\brevision\"\x91\x02\n" +
 	"\aBinding\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04user\x18\x02 \x01(\tR\x04user\x12\x12\n" +
@@ -2193,7 +3324,11 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"created_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tcreatedAt\x12\x1d\n" +
 	"\n" +
 	"created_by\x18\x06 \x01(\tR\tcreatedBy\x12\x1a\n" +
-	"\brevision\x18\a \x01(\tR\brevision\"x\n" +
+	"\brevision\x18\a \x01(\tR\brevision\x12\x14\n" +
+	"\x05group\x18\b \x01(\tR\x05group\x12\x18\n" +
+	"\apattern\x18\t \x01(\tR\apattern\x12\x12\n" +
+	"\x04deny\x18\n" +
+	" \x01(\bR\x04deny\"x\n" +
 	"\fLoginRequest\x12\x1a\n" +
 	"\busername\x18\x01 \x01(\tR\busername\x12\x1f\n" +
 	"\bpassword\x18\x02 \x01(\tB\x03\x80\x01\x01R\bpassword\x12+\n" +
@@ -2203,7 +3338,7 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\v2\x12.setpoint.v1.TokenR\x05token\"\x0f\n" +
 	"\rLogoutRequest\"\x10\n" +
 	"\x0eLogoutResponse\"\x0f\n" +
-	"\rWhoAmIRequest\"\x84\x02\n" +
+	"\rWhoAmIRequest\"\xf6\x02\n" +
 	"\x0eWhoAmIResponse\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x16\n" +
 	"\x06method\x18\x02 \x01(\tR\x06method\x12\x19\n" +
@@ -2212,7 +3347,11 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\n" +
 	"expires_at\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\texpiresAt\x12*\n" +
 	"\x06grants\x18\x06 \x03(\v2\x12.setpoint.v1.GrantR\x06grants\x12*\n" +
-	"\x06narrow\x18\a \x03(\v2\x12.setpoint.v1.GrantR\x06narrow\"d\n" +
+	"\x06narrow\x18\a \x03(\v2\x12.setpoint.v1.GrantR\x06narrow\x12\x1a\n" +
+	"\bprovider\x18\b \x01(\tR\bprovider\x12\x16\n" +
+	"\x06groups\x18\t \x03(\tR\x06groups\x12<\n" +
+	"\fgroup_grants\x18\n" +
+	" \x03(\v2\x19.setpoint.v1.AccessReasonR\vgroupGrants\"d\n" +
 	"\x12SetPasswordRequest\x12&\n" +
 	"\fold_password\x18\x01 \x01(\tB\x03\x80\x01\x01R\voldPassword\x12&\n" +
 	"\fnew_password\x18\x02 \x01(\tB\x03\x80\x01\x01R\vnewPassword\"\x15\n" +
@@ -2235,7 +3374,40 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\x05token\x18\x02 \x01(\v2\x12.setpoint.v1.TokenR\x05token\"$\n" +
 	"\x12RevokeTokenRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x15\n" +
-	"\x13RevokeTokenResponse\"N\n" +
+	"\x13RevokeTokenResponse\"(\n" +
+	"\x12EndSessionsRequest\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\"+\n" +
+	"\x13EndSessionsResponse\x12\x14\n" +
+	"\x05ended\x18\x01 \x01(\x05R\x05ended\"V\n" +
+	"\x12CheckAccessRequest\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x18\n" +
+	"\asubject\x18\x03 \x01(\tR\asubject\"v\n" +
+	"\x13CheckAccessResponse\x12\x18\n" +
+	"\aallowed\x18\x01 \x01(\bR\aallowed\x123\n" +
+	"\abecause\x18\x02 \x03(\v2\x19.setpoint.v1.AccessReasonR\abecause\x12\x10\n" +
+	"\x03why\x18\x03 \x01(\tR\x03why\"\x9a\x01\n" +
+	"\fAccessReason\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x18\n" +
+	"\apattern\x18\x03 \x01(\tR\apattern\x12\x12\n" +
+	"\x04deny\x18\x04 \x01(\bR\x04deny\x12\x14\n" +
+	"\x05group\x18\x05 \x01(\tR\x05group\x12\x1c\n" +
+	"\tnarrowing\x18\x06 \x01(\bR\tnarrowing\"s\n" +
+	"\rWhoCanRequest\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x12\n" +
+	"\x04path\x18\x02 \x01(\tR\x04path\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x04 \x01(\tR\tpageToken\"m\n" +
+	"\x0eWhoCanResponse\x123\n" +
+	"\aholders\x18\x01 \x03(\v2\x19.setpoint.v1.AccessHolderR\aholders\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x87\x01\n" +
+	"\fAccessHolder\x12\x12\n" +
+	"\x04user\x18\x01 \x01(\tR\x04user\x12\x14\n" +
+	"\x05group\x18\x02 \x01(\tR\x05group\x12\x18\n" +
+	"\aservice\x18\x03 \x01(\bR\aservice\x123\n" +
+	"\abecause\x18\x04 \x03(\v2\x19.setpoint.v1.AccessReasonR\abecause\"N\n" +
 	"\x10ListUsersRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
@@ -2246,23 +3418,27 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\x0eGetUserRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\"8\n" +
 	"\x0fGetUserResponse\x12%\n" +
-	"\x04user\x18\x01 \x01(\v2\x11.setpoint.v1.UserR\x04user\"\x84\x01\n" +
+	"\x04user\x18\x01 \x01(\v2\x11.setpoint.v1.UserR\x04user\"\x9c\x01\n" +
 	"\x11CreateUserRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\aservice\x18\x02 \x01(\bR\aservice\x12 \n" +
 	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x1f\n" +
-	"\bpassword\x18\x04 \x01(\tB\x03\x80\x01\x01R\bpassword\";\n" +
+	"\bpassword\x18\x04 \x01(\tB\x03\x80\x01\x01R\bpassword\x12\x16\n" +
+	"\x06groups\x18\x05 \x03(\tR\x06groups\";\n" +
 	"\x12CreateUserResponse\x12%\n" +
-	"\x04user\x18\x01 \x01(\v2\x11.setpoint.v1.UserR\x04user\"\xec\x01\n" +
+	"\x04user\x18\x01 \x01(\v2\x11.setpoint.v1.UserR\x04user\"\x99\x02\n" +
 	"\x11UpdateUserRequest\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
 	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x1f\n" +
 	"\bdisabled\x18\x03 \x01(\bH\x01R\bdisabled\x88\x01\x01\x12$\n" +
 	"\bpassword\x18\x04 \x01(\tB\x03\x80\x01\x01H\x02R\bpassword\x88\x01\x01\x12+\n" +
-	"\x11expected_revision\x18\x05 \x01(\tR\x10expectedRevisionB\x0e\n" +
+	"\x11expected_revision\x18\x05 \x01(\tR\x10expectedRevision\x12+\n" +
+	"\x06groups\x18\x06 \x01(\v2\x13.setpoint.v1.GroupsR\x06groupsB\x0e\n" +
 	"\f_descriptionB\v\n" +
 	"\t_disabledB\v\n" +
-	"\t_password\";\n" +
+	"\t_password\"\x1e\n" +
+	"\x06Groups\x12\x14\n" +
+	"\x05names\x18\x01 \x03(\tR\x05names\";\n" +
 	"\x12UpdateUserResponse\x12%\n" +
 	"\x04user\x18\x01 \x01(\v2\x11.setpoint.v1.UserR\x04user\"T\n" +
 	"\x11DeleteUserRequest\x12\x12\n" +
@@ -2271,25 +3447,53 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\x12DeleteUserResponse\"\x12\n" +
 	"\x10ListRolesRequest\"<\n" +
 	"\x11ListRolesResponse\x12'\n" +
-	"\x05roles\x18\x01 \x03(\v2\x11.setpoint.v1.RoleR\x05roles\"{\n" +
+	"\x05roles\x18\x01 \x03(\v2\x11.setpoint.v1.RoleR\x05roles\"_\n" +
+	"\x11CreateRoleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05verbs\x18\x02 \x03(\tR\x05verbs\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\";\n" +
+	"\x12CreateRoleResponse\x12%\n" +
+	"\x04role\x18\x01 \x01(\v2\x11.setpoint.v1.RoleR\x04role\"\xa1\x01\n" +
+	"\x11UpdateRoleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12%\n" +
+	"\vdescription\x18\x02 \x01(\tH\x00R\vdescription\x88\x01\x01\x12\x14\n" +
+	"\x05verbs\x18\x03 \x03(\tR\x05verbs\x12+\n" +
+	"\x11expected_revision\x18\x04 \x01(\tR\x10expectedRevisionB\x0e\n" +
+	"\f_description\";\n" +
+	"\x12UpdateRoleResponse\x12%\n" +
+	"\x04role\x18\x01 \x01(\v2\x11.setpoint.v1.RoleR\x04role\"T\n" +
+	"\x11DeleteRoleRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
+	"\x11expected_revision\x18\x02 \x01(\tR\x10expectedRevision\"\x14\n" +
+	"\x12DeleteRoleResponse\"\xf2\x01\n" +
 	"\x13ListBindingsRequest\x12\x1b\n" +
 	"\tpage_size\x18\x01 \x01(\x05R\bpageSize\x12\x1d\n" +
 	"\n" +
 	"page_token\x18\x02 \x01(\tR\tpageToken\x12\x12\n" +
 	"\x04user\x18\x03 \x01(\tR\x04user\x12\x14\n" +
-	"\x05scope\x18\x04 \x01(\tR\x05scope\"p\n" +
+	"\x05scope\x18\x04 \x01(\tR\x05scope\x12\x14\n" +
+	"\x05group\x18\x05 \x01(\tR\x05group\x12\x12\n" +
+	"\x04role\x18\x06 \x01(\tR\x04role\x12\x1d\n" +
+	"\apattern\x18\a \x01(\tH\x00R\apattern\x88\x01\x01\x12\x17\n" +
+	"\x04deny\x18\b \x01(\bH\x01R\x04deny\x88\x01\x01B\n" +
+	"\n" +
+	"\b_patternB\a\n" +
+	"\x05_deny\"p\n" +
 	"\x14ListBindingsResponse\x120\n" +
 	"\bbindings\x18\x01 \x03(\v2\x14.setpoint.v1.BindingR\bbindings\x12&\n" +
-	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"T\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\x98\x01\n" +
 	"\x14CreateBindingRequest\x12\x12\n" +
 	"\x04user\x18\x01 \x01(\tR\x04user\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
-	"\x05scope\x18\x03 \x01(\tR\x05scope\"G\n" +
+	"\x05scope\x18\x03 \x01(\tR\x05scope\x12\x14\n" +
+	"\x05group\x18\x04 \x01(\tR\x05group\x12\x18\n" +
+	"\apattern\x18\x05 \x01(\tR\apattern\x12\x12\n" +
+	"\x04deny\x18\x06 \x01(\bR\x04deny\"G\n" +
 	"\x15CreateBindingResponse\x12.\n" +
 	"\abinding\x18\x01 \x01(\v2\x14.setpoint.v1.BindingR\abinding\"&\n" +
 	"\x14DeleteBindingRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x17\n" +
-	"\x15DeleteBindingResponse2\xec\t\n" +
+	"\x15DeleteBindingResponse2\xc0\r\n" +
 	"\x0fIdentityService\x12>\n" +
 	"\x05Login\x12\x19.setpoint.v1.LoginRequest\x1a\x1a.setpoint.v1.LoginResponse\x12A\n" +
 	"\x06Logout\x12\x1a.setpoint.v1.LogoutRequest\x1a\x1b.setpoint.v1.LogoutResponse\x12A\n" +
@@ -2298,7 +3502,10 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"\n" +
 	"ListTokens\x12\x1e.setpoint.v1.ListTokensRequest\x1a\x1f.setpoint.v1.ListTokensResponse\x12P\n" +
 	"\vCreateToken\x12\x1f.setpoint.v1.CreateTokenRequest\x1a .setpoint.v1.CreateTokenResponse\x12P\n" +
-	"\vRevokeToken\x12\x1f.setpoint.v1.RevokeTokenRequest\x1a .setpoint.v1.RevokeTokenResponse\x12J\n" +
+	"\vRevokeToken\x12\x1f.setpoint.v1.RevokeTokenRequest\x1a .setpoint.v1.RevokeTokenResponse\x12P\n" +
+	"\vEndSessions\x12\x1f.setpoint.v1.EndSessionsRequest\x1a .setpoint.v1.EndSessionsResponse\x12P\n" +
+	"\vCheckAccess\x12\x1f.setpoint.v1.CheckAccessRequest\x1a .setpoint.v1.CheckAccessResponse\x12A\n" +
+	"\x06WhoCan\x12\x1a.setpoint.v1.WhoCanRequest\x1a\x1b.setpoint.v1.WhoCanResponse\x12J\n" +
 	"\tListUsers\x12\x1d.setpoint.v1.ListUsersRequest\x1a\x1e.setpoint.v1.ListUsersResponse\x12D\n" +
 	"\aGetUser\x12\x1b.setpoint.v1.GetUserRequest\x1a\x1c.setpoint.v1.GetUserResponse\x12M\n" +
 	"\n" +
@@ -2307,7 +3514,13 @@ const file_setpoint_v1_identity_service_proto_rawDesc = "" +
 	"UpdateUser\x12\x1e.setpoint.v1.UpdateUserRequest\x1a\x1f.setpoint.v1.UpdateUserResponse\x12M\n" +
 	"\n" +
 	"DeleteUser\x12\x1e.setpoint.v1.DeleteUserRequest\x1a\x1f.setpoint.v1.DeleteUserResponse\x12J\n" +
-	"\tListRoles\x12\x1d.setpoint.v1.ListRolesRequest\x1a\x1e.setpoint.v1.ListRolesResponse\x12S\n" +
+	"\tListRoles\x12\x1d.setpoint.v1.ListRolesRequest\x1a\x1e.setpoint.v1.ListRolesResponse\x12M\n" +
+	"\n" +
+	"CreateRole\x12\x1e.setpoint.v1.CreateRoleRequest\x1a\x1f.setpoint.v1.CreateRoleResponse\x12M\n" +
+	"\n" +
+	"UpdateRole\x12\x1e.setpoint.v1.UpdateRoleRequest\x1a\x1f.setpoint.v1.UpdateRoleResponse\x12M\n" +
+	"\n" +
+	"DeleteRole\x12\x1e.setpoint.v1.DeleteRoleRequest\x1a\x1f.setpoint.v1.DeleteRoleResponse\x12S\n" +
 	"\fListBindings\x12 .setpoint.v1.ListBindingsRequest\x1a!.setpoint.v1.ListBindingsResponse\x12V\n" +
 	"\rCreateBinding\x12!.setpoint.v1.CreateBindingRequest\x1a\".setpoint.v1.CreateBindingResponse\x12V\n" +
 	"\rDeleteBinding\x12!.setpoint.v1.DeleteBindingRequest\x1a\".setpoint.v1.DeleteBindingResponseBM\n" +
@@ -2325,7 +3538,7 @@ func file_setpoint_v1_identity_service_proto_rawDescGZIP() []byte {
 	return file_setpoint_v1_identity_service_proto_rawDescData
 }
 
-var file_setpoint_v1_identity_service_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_setpoint_v1_identity_service_proto_msgTypes = make([]protoimpl.MessageInfo, 52)
 var file_setpoint_v1_identity_service_proto_goTypes = []any{
 	(*Grant)(nil),                 // 0: setpoint.v1.Grant
 	(*Token)(nil),                 // 1: setpoint.v1.Token
@@ -2346,86 +3559,123 @@ var file_setpoint_v1_identity_service_proto_goTypes = []any{
 	(*CreateTokenResponse)(nil),   // 16: setpoint.v1.CreateTokenResponse
 	(*RevokeTokenRequest)(nil),    // 17: setpoint.v1.RevokeTokenRequest
 	(*RevokeTokenResponse)(nil),   // 18: setpoint.v1.RevokeTokenResponse
-	(*ListUsersRequest)(nil),      // 19: setpoint.v1.ListUsersRequest
-	(*ListUsersResponse)(nil),     // 20: setpoint.v1.ListUsersResponse
-	(*GetUserRequest)(nil),        // 21: setpoint.v1.GetUserRequest
-	(*GetUserResponse)(nil),       // 22: setpoint.v1.GetUserResponse
-	(*CreateUserRequest)(nil),     // 23: setpoint.v1.CreateUserRequest
-	(*CreateUserResponse)(nil),    // 24: setpoint.v1.CreateUserResponse
-	(*UpdateUserRequest)(nil),     // 25: setpoint.v1.UpdateUserRequest
-	(*UpdateUserResponse)(nil),    // 26: setpoint.v1.UpdateUserResponse
-	(*DeleteUserRequest)(nil),     // 27: setpoint.v1.DeleteUserRequest
-	(*DeleteUserResponse)(nil),    // 28: setpoint.v1.DeleteUserResponse
-	(*ListRolesRequest)(nil),      // 29: setpoint.v1.ListRolesRequest
-	(*ListRolesResponse)(nil),     // 30: setpoint.v1.ListRolesResponse
-	(*ListBindingsRequest)(nil),   // 31: setpoint.v1.ListBindingsRequest
-	(*ListBindingsResponse)(nil),  // 32: setpoint.v1.ListBindingsResponse
-	(*CreateBindingRequest)(nil),  // 33: setpoint.v1.CreateBindingRequest
-	(*CreateBindingResponse)(nil), // 34: setpoint.v1.CreateBindingResponse
-	(*DeleteBindingRequest)(nil),  // 35: setpoint.v1.DeleteBindingRequest
-	(*DeleteBindingResponse)(nil), // 36: setpoint.v1.DeleteBindingResponse
-	(*timestamppb.Timestamp)(nil), // 37: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 38: google.protobuf.Duration
+	(*EndSessionsRequest)(nil),    // 19: setpoint.v1.EndSessionsRequest
+	(*EndSessionsResponse)(nil),   // 20: setpoint.v1.EndSessionsResponse
+	(*CheckAccessRequest)(nil),    // 21: setpoint.v1.CheckAccessRequest
+	(*CheckAccessResponse)(nil),   // 22: setpoint.v1.CheckAccessResponse
+	(*AccessReason)(nil),          // 23: setpoint.v1.AccessReason
+	(*WhoCanRequest)(nil),         // 24: setpoint.v1.WhoCanRequest
+	(*WhoCanResponse)(nil),        // 25: setpoint.v1.WhoCanResponse
+	(*AccessHolder)(nil),          // 26: setpoint.v1.AccessHolder
+	(*ListUsersRequest)(nil),      // 27: setpoint.v1.ListUsersRequest
+	(*ListUsersResponse)(nil),     // 28: setpoint.v1.ListUsersResponse
+	(*GetUserRequest)(nil),        // 29: setpoint.v1.GetUserRequest
+	(*GetUserResponse)(nil),       // 30: setpoint.v1.GetUserResponse
+	(*CreateUserRequest)(nil),     // 31: setpoint.v1.CreateUserRequest
+	(*CreateUserResponse)(nil),    // 32: setpoint.v1.CreateUserResponse
+	(*UpdateUserRequest)(nil),     // 33: setpoint.v1.UpdateUserRequest
+	(*Groups)(nil),                // 34: setpoint.v1.Groups
+	(*UpdateUserResponse)(nil),    // 35: setpoint.v1.UpdateUserResponse
+	(*DeleteUserRequest)(nil),     // 36: setpoint.v1.DeleteUserRequest
+	(*DeleteUserResponse)(nil),    // 37: setpoint.v1.DeleteUserResponse
+	(*ListRolesRequest)(nil),      // 38: setpoint.v1.ListRolesRequest
+	(*ListRolesResponse)(nil),     // 39: setpoint.v1.ListRolesResponse
+	(*CreateRoleRequest)(nil),     // 40: setpoint.v1.CreateRoleRequest
+	(*CreateRoleResponse)(nil),    // 41: setpoint.v1.CreateRoleResponse
+	(*UpdateRoleRequest)(nil),     // 42: setpoint.v1.UpdateRoleRequest
+	(*UpdateRoleResponse)(nil),    // 43: setpoint.v1.UpdateRoleResponse
+	(*DeleteRoleRequest)(nil),     // 44: setpoint.v1.DeleteRoleRequest
+	(*DeleteRoleResponse)(nil),    // 45: setpoint.v1.DeleteRoleResponse
+	(*ListBindingsRequest)(nil),   // 46: setpoint.v1.ListBindingsRequest
+	(*ListBindingsResponse)(nil),  // 47: setpoint.v1.ListBindingsResponse
+	(*CreateBindingRequest)(nil),  // 48: setpoint.v1.CreateBindingRequest
+	(*CreateBindingResponse)(nil), // 49: setpoint.v1.CreateBindingResponse
+	(*DeleteBindingRequest)(nil),  // 50: setpoint.v1.DeleteBindingRequest
+	(*DeleteBindingResponse)(nil), // 51: setpoint.v1.DeleteBindingResponse
+	(*timestamppb.Timestamp)(nil), // 52: google.protobuf.Timestamp
+	(*durationpb.Duration)(nil),   // 53: google.protobuf.Duration
 }
 var file_setpoint_v1_identity_service_proto_depIdxs = []int32{
 	0,  // 0: setpoint.v1.Token.grants:type_name -> setpoint.v1.Grant
-	37, // 1: setpoint.v1.Token.created_at:type_name -> google.protobuf.Timestamp
-	37, // 2: setpoint.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
-	37, // 3: setpoint.v1.User.created_at:type_name -> google.protobuf.Timestamp
-	37, // 4: setpoint.v1.Binding.created_at:type_name -> google.protobuf.Timestamp
-	38, // 5: setpoint.v1.LoginRequest.ttl:type_name -> google.protobuf.Duration
-	1,  // 6: setpoint.v1.LoginResponse.token:type_name -> setpoint.v1.Token
-	37, // 7: setpoint.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
-	0,  // 8: setpoint.v1.WhoAmIResponse.grants:type_name -> setpoint.v1.Grant
-	0,  // 9: setpoint.v1.WhoAmIResponse.narrow:type_name -> setpoint.v1.Grant
-	1,  // 10: setpoint.v1.ListTokensResponse.tokens:type_name -> setpoint.v1.Token
-	0,  // 11: setpoint.v1.CreateTokenRequest.grants:type_name -> setpoint.v1.Grant
-	38, // 12: setpoint.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
-	1,  // 13: setpoint.v1.CreateTokenResponse.token:type_name -> setpoint.v1.Token
-	2,  // 14: setpoint.v1.ListUsersResponse.users:type_name -> setpoint.v1.User
-	2,  // 15: setpoint.v1.GetUserResponse.user:type_name -> setpoint.v1.User
-	2,  // 16: setpoint.v1.CreateUserResponse.user:type_name -> setpoint.v1.User
-	2,  // 17: setpoint.v1.UpdateUserResponse.user:type_name -> setpoint.v1.User
-	3,  // 18: setpoint.v1.ListRolesResponse.roles:type_name -> setpoint.v1.Role
-	4,  // 19: setpoint.v1.ListBindingsResponse.bindings:type_name -> setpoint.v1.Binding
-	4,  // 20: setpoint.v1.CreateBindingResponse.binding:type_name -> setpoint.v1.Binding
-	5,  // 21: setpoint.v1.IdentityService.Login:input_type -> setpoint.v1.LoginRequest
-	7,  // 22: setpoint.v1.IdentityService.Logout:input_type -> setpoint.v1.LogoutRequest
-	9,  // 23: setpoint.v1.IdentityService.WhoAmI:input_type -> setpoint.v1.WhoAmIRequest
-	11, // 24: setpoint.v1.IdentityService.SetPassword:input_type -> setpoint.v1.SetPasswordRequest
-	13, // 25: setpoint.v1.IdentityService.ListTokens:input_type -> setpoint.v1.ListTokensRequest
-	15, // 26: setpoint.v1.IdentityService.CreateToken:input_type -> setpoint.v1.CreateTokenRequest
-	17, // 27: setpoint.v1.IdentityService.RevokeToken:input_type -> setpoint.v1.RevokeTokenRequest
-	19, // 28: setpoint.v1.IdentityService.ListUsers:input_type -> setpoint.v1.ListUsersRequest
-	21, // 29: setpoint.v1.IdentityService.GetUser:input_type -> setpoint.v1.GetUserRequest
-	23, // 30: setpoint.v1.IdentityService.CreateUser:input_type -> setpoint.v1.CreateUserRequest
-	25, // 31: setpoint.v1.IdentityService.UpdateUser:input_type -> setpoint.v1.UpdateUserRequest
-	27, // 32: setpoint.v1.IdentityService.DeleteUser:input_type -> setpoint.v1.DeleteUserRequest
-	29, // 33: setpoint.v1.IdentityService.ListRoles:input_type -> setpoint.v1.ListRolesRequest
-	31, // 34: setpoint.v1.IdentityService.ListBindings:input_type -> setpoint.v1.ListBindingsRequest
-	33, // 35: setpoint.v1.IdentityService.CreateBinding:input_type -> setpoint.v1.CreateBindingRequest
-	35, // 36: setpoint.v1.IdentityService.DeleteBinding:input_type -> setpoint.v1.DeleteBindingRequest
-	6,  // 37: setpoint.v1.IdentityService.Login:output_type -> setpoint.v1.LoginResponse
-	8,  // 38: setpoint.v1.IdentityService.Logout:output_type -> setpoint.v1.LogoutResponse
-	10, // 39: setpoint.v1.IdentityService.WhoAmI:output_type -> setpoint.v1.WhoAmIResponse
-	12, // 40: setpoint.v1.IdentityService.SetPassword:output_type -> setpoint.v1.SetPasswordResponse
-	14, // 41: setpoint.v1.IdentityService.ListTokens:output_type -> setpoint.v1.ListTokensResponse
-	16, // 42: setpoint.v1.IdentityService.CreateToken:output_type -> setpoint.v1.CreateTokenResponse
-	18, // 43: setpoint.v1.IdentityService.RevokeToken:output_type -> setpoint.v1.RevokeTokenResponse
-	20, // 44: setpoint.v1.IdentityService.ListUsers:output_type -> setpoint.v1.ListUsersResponse
-	22, // 45: setpoint.v1.IdentityService.GetUser:output_type -> setpoint.v1.GetUserResponse
-	24, // 46: setpoint.v1.IdentityService.CreateUser:output_type -> setpoint.v1.CreateUserResponse
-	26, // 47: setpoint.v1.IdentityService.UpdateUser:output_type -> setpoint.v1.UpdateUserResponse
-	28, // 48: setpoint.v1.IdentityService.DeleteUser:output_type -> setpoint.v1.DeleteUserResponse
-	30, // 49: setpoint.v1.IdentityService.ListRoles:output_type -> setpoint.v1.ListRolesResponse
-	32, // 50: setpoint.v1.IdentityService.ListBindings:output_type -> setpoint.v1.ListBindingsResponse
-	34, // 51: setpoint.v1.IdentityService.CreateBinding:output_type -> setpoint.v1.CreateBindingResponse
-	36, // 52: setpoint.v1.IdentityService.DeleteBinding:output_type -> setpoint.v1.DeleteBindingResponse
-	37, // [37:53] is the sub-list for method output_type
-	21, // [21:37] is the sub-list for method input_type
-	21, // [21:21] is the sub-list for extension type_name
-	21, // [21:21] is the sub-list for extension extendee
-	0,  // [0:21] is the sub-list for field type_name
+	52, // 1: setpoint.v1.Token.created_at:type_name -> google.protobuf.Timestamp
+	52, // 2: setpoint.v1.Token.expires_at:type_name -> google.protobuf.Timestamp
+	53, // 3: setpoint.v1.Token.idle_after:type_name -> google.protobuf.Duration
+	52, // 4: setpoint.v1.Token.used_at:type_name -> google.protobuf.Timestamp
+	52, // 5: setpoint.v1.User.created_at:type_name -> google.protobuf.Timestamp
+	52, // 6: setpoint.v1.Role.created_at:type_name -> google.protobuf.Timestamp
+	52, // 7: setpoint.v1.Binding.created_at:type_name -> google.protobuf.Timestamp
+	53, // 8: setpoint.v1.LoginRequest.ttl:type_name -> google.protobuf.Duration
+	1,  // 9: setpoint.v1.LoginResponse.token:type_name -> setpoint.v1.Token
+	52, // 10: setpoint.v1.WhoAmIResponse.expires_at:type_name -> google.protobuf.Timestamp
+	0,  // 11: setpoint.v1.WhoAmIResponse.grants:type_name -> setpoint.v1.Grant
+	0,  // 12: setpoint.v1.WhoAmIResponse.narrow:type_name -> setpoint.v1.Grant
+	23, // 13: setpoint.v1.WhoAmIResponse.group_grants:type_name -> setpoint.v1.AccessReason
+	1,  // 14: setpoint.v1.ListTokensResponse.tokens:type_name -> setpoint.v1.Token
+	0,  // 15: setpoint.v1.CreateTokenRequest.grants:type_name -> setpoint.v1.Grant
+	53, // 16: setpoint.v1.CreateTokenRequest.ttl:type_name -> google.protobuf.Duration
+	1,  // 17: setpoint.v1.CreateTokenResponse.token:type_name -> setpoint.v1.Token
+	23, // 18: setpoint.v1.CheckAccessResponse.because:type_name -> setpoint.v1.AccessReason
+	26, // 19: setpoint.v1.WhoCanResponse.holders:type_name -> setpoint.v1.AccessHolder
+	23, // 20: setpoint.v1.AccessHolder.because:type_name -> setpoint.v1.AccessReason
+	2,  // 21: setpoint.v1.ListUsersResponse.users:type_name -> setpoint.v1.User
+	2,  // 22: setpoint.v1.GetUserResponse.user:type_name -> setpoint.v1.User
+	2,  // 23: setpoint.v1.CreateUserResponse.user:type_name -> setpoint.v1.User
+	34, // 24: setpoint.v1.UpdateUserRequest.groups:type_name -> setpoint.v1.Groups
+	2,  // 25: setpoint.v1.UpdateUserResponse.user:type_name -> setpoint.v1.User
+	3,  // 26: setpoint.v1.ListRolesResponse.roles:type_name -> setpoint.v1.Role
+	3,  // 27: setpoint.v1.CreateRoleResponse.role:type_name -> setpoint.v1.Role
+	3,  // 28: setpoint.v1.UpdateRoleResponse.role:type_name -> setpoint.v1.Role
+	4,  // 29: setpoint.v1.ListBindingsResponse.bindings:type_name -> setpoint.v1.Binding
+	4,  // 30: setpoint.v1.CreateBindingResponse.binding:type_name -> setpoint.v1.Binding
+	5,  // 31: setpoint.v1.IdentityService.Login:input_type -> setpoint.v1.LoginRequest
+	7,  // 32: setpoint.v1.IdentityService.Logout:input_type -> setpoint.v1.LogoutRequest
+	9,  // 33: setpoint.v1.IdentityService.WhoAmI:input_type -> setpoint.v1.WhoAmIRequest
+	11, // 34: setpoint.v1.IdentityService.SetPassword:input_type -> setpoint.v1.SetPasswordRequest
+	13, // 35: setpoint.v1.IdentityService.ListTokens:input_type -> setpoint.v1.ListTokensRequest
+	15, // 36: setpoint.v1.IdentityService.CreateToken:input_type -> setpoint.v1.CreateTokenRequest
+	17, // 37: setpoint.v1.IdentityService.RevokeToken:input_type -> setpoint.v1.RevokeTokenRequest
+	19, // 38: setpoint.v1.IdentityService.EndSessions:input_type -> setpoint.v1.EndSessionsRequest
+	21, // 39: setpoint.v1.IdentityService.CheckAccess:input_type -> setpoint.v1.CheckAccessRequest
+	24, // 40: setpoint.v1.IdentityService.WhoCan:input_type -> setpoint.v1.WhoCanRequest
+	27, // 41: setpoint.v1.IdentityService.ListUsers:input_type -> setpoint.v1.ListUsersRequest
+	29, // 42: setpoint.v1.IdentityService.GetUser:input_type -> setpoint.v1.GetUserRequest
+	31, // 43: setpoint.v1.IdentityService.CreateUser:input_type -> setpoint.v1.CreateUserRequest
+	33, // 44: setpoint.v1.IdentityService.UpdateUser:input_type -> setpoint.v1.UpdateUserRequest
+	36, // 45: setpoint.v1.IdentityService.DeleteUser:input_type -> setpoint.v1.DeleteUserRequest
+	38, // 46: setpoint.v1.IdentityService.ListRoles:input_type -> setpoint.v1.ListRolesRequest
+	40, // 47: setpoint.v1.IdentityService.CreateRole:input_type -> setpoint.v1.CreateRoleRequest
+	42, // 48: setpoint.v1.IdentityService.UpdateRole:input_type -> setpoint.v1.UpdateRoleRequest
+	44, // 49: setpoint.v1.IdentityService.DeleteRole:input_type -> setpoint.v1.DeleteRoleRequest
+	46, // 50: setpoint.v1.IdentityService.ListBindings:input_type -> setpoint.v1.ListBindingsRequest
+	48, // 51: setpoint.v1.IdentityService.CreateBinding:input_type -> setpoint.v1.CreateBindingRequest
+	50, // 52: setpoint.v1.IdentityService.DeleteBinding:input_type -> setpoint.v1.DeleteBindingRequest
+	6,  // 53: setpoint.v1.IdentityService.Login:output_type -> setpoint.v1.LoginResponse
+	8,  // 54: setpoint.v1.IdentityService.Logout:output_type -> setpoint.v1.LogoutResponse
+	10, // 55: setpoint.v1.IdentityService.WhoAmI:output_type -> setpoint.v1.WhoAmIResponse
+	12, // 56: setpoint.v1.IdentityService.SetPassword:output_type -> setpoint.v1.SetPasswordResponse
+	14, // 57: setpoint.v1.IdentityService.ListTokens:output_type -> setpoint.v1.ListTokensResponse
+	16, // 58: setpoint.v1.IdentityService.CreateToken:output_type -> setpoint.v1.CreateTokenResponse
+	18, // 59: setpoint.v1.IdentityService.RevokeToken:output_type -> setpoint.v1.RevokeTokenResponse
+	20, // 60: setpoint.v1.IdentityService.EndSessions:output_type -> setpoint.v1.EndSessionsResponse
+	22, // 61: setpoint.v1.IdentityService.CheckAccess:output_type -> setpoint.v1.CheckAccessResponse
+	25, // 62: setpoint.v1.IdentityService.WhoCan:output_type -> setpoint.v1.WhoCanResponse
+	28, // 63: setpoint.v1.IdentityService.ListUsers:output_type -> setpoint.v1.ListUsersResponse
+	30, // 64: setpoint.v1.IdentityService.GetUser:output_type -> setpoint.v1.GetUserResponse
+	32, // 65: setpoint.v1.IdentityService.CreateUser:output_type -> setpoint.v1.CreateUserResponse
+	35, // 66: setpoint.v1.IdentityService.UpdateUser:output_type -> setpoint.v1.UpdateUserResponse
+	37, // 67: setpoint.v1.IdentityService.DeleteUser:output_type -> setpoint.v1.DeleteUserResponse
+	39, // 68: setpoint.v1.IdentityService.ListRoles:output_type -> setpoint.v1.ListRolesResponse
+	41, // 69: setpoint.v1.IdentityService.CreateRole:output_type -> setpoint.v1.CreateRoleResponse
+	43, // 70: setpoint.v1.IdentityService.UpdateRole:output_type -> setpoint.v1.UpdateRoleResponse
+	45, // 71: setpoint.v1.IdentityService.DeleteRole:output_type -> setpoint.v1.DeleteRoleResponse
+	47, // 72: setpoint.v1.IdentityService.ListBindings:output_type -> setpoint.v1.ListBindingsResponse
+	49, // 73: setpoint.v1.IdentityService.CreateBinding:output_type -> setpoint.v1.CreateBindingResponse
+	51, // 74: setpoint.v1.IdentityService.DeleteBinding:output_type -> setpoint.v1.DeleteBindingResponse
+	53, // [53:75] is the sub-list for method output_type
+	31, // [31:53] is the sub-list for method input_type
+	31, // [31:31] is the sub-list for extension type_name
+	31, // [31:31] is the sub-list for extension extendee
+	0,  // [0:31] is the sub-list for field type_name
 }
 
 func init() { file_setpoint_v1_identity_service_proto_init() }
@@ -2433,14 +3683,16 @@ func file_setpoint_v1_identity_service_proto_init() {
 	if File_setpoint_v1_identity_service_proto != nil {
 		return
 	}
-	file_setpoint_v1_identity_service_proto_msgTypes[25].OneofWrappers = []any{}
+	file_setpoint_v1_identity_service_proto_msgTypes[33].OneofWrappers = []any{}
+	file_setpoint_v1_identity_service_proto_msgTypes[42].OneofWrappers = []any{}
+	file_setpoint_v1_identity_service_proto_msgTypes[46].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_setpoint_v1_identity_service_proto_rawDesc), len(file_setpoint_v1_identity_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   37,
+			NumMessages:   52,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

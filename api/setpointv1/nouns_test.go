@@ -125,6 +125,9 @@ func nouns() []pairing {
 		of[auth.User]("User", "password_hash="),
 		of[auth.RoleInfo]("Role", ""),
 		of[auth.Binding]("Binding", ""),
+		of[auth.Explanation]("CheckAccessResponse", ""),
+		of[auth.Reason]("AccessReason", "grant= +role +scope +pattern +deny"),
+		of[center.Holder]("AccessHolder", ""),
 		of[diff.Change]("DiffChange", "from=from_value to=to_value"),
 	}
 }

@@ -51,6 +51,9 @@ var rpcs = map[string]string{
 	"Users": "IdentityService.ListUsers", "User": "IdentityService.GetUser",
 	"CreateUser": "IdentityService.CreateUser", "UpdateUser": "IdentityService.UpdateUser", "DeleteUser": "IdentityService.DeleteUser",
 	"Roles": "IdentityService.ListRoles", "Bindings": "IdentityService.ListBindings",
+	"CreateRole": "IdentityService.CreateRole", "UpdateRole": "IdentityService.UpdateRole", "DeleteRole": "IdentityService.DeleteRole",
+	"CanI": "IdentityService.CheckAccess", "CanSubject": "IdentityService.CheckAccess", "WhoCan": "IdentityService.WhoCan",
+	"LogoutEverywhere": "IdentityService.EndSessions", "EndSessions": "IdentityService.EndSessions",
 	"CreateBinding": "IdentityService.CreateBinding", "DeleteBinding": "IdentityService.DeleteBinding",
 
 	"Audit": "AuditService.ListAuditRecords", "AuditSeal": "AuditService.GetAuditSeal", "VerifyAudit": "AuditService.VerifyAudit",

@@ -39,6 +39,14 @@ func (m mutation) Logout(ctx context.Context) (*bool, error) {
 	return done(m.center.Logout(ctx))
 }
 
+// EndSessions implements exec.MutationResolver.
+func (m mutation) EndSessions(ctx context.Context, user *string) (*int, error) {
+	if name := given(user); name != "" {
+		return some(m.center.EndSessions(ctx, name))
+	}
+	return some(m.center.LogoutEverywhere(ctx))
+}
+
 // SetPassword implements exec.MutationResolver.
 func (m mutation) SetPassword(ctx context.Context, old, wanted config.Secret) (*bool, error) {
 	id := auth.FromContext(ctx)
@@ -101,15 +109,12 @@ func (m mutation) DeleteUser(ctx context.Context, name string, expectedRevision 
 	return done(m.center.DeleteUser(ctx, name, given(expectedRevision)))
 }
 
-// Roles implements exec.QueryResolver.
-func (q query) Roles(ctx context.Context) ([]auth.RoleInfo, error) {
-	return whole(q.center.Roles(ctx))
-}
-
 // Bindings implements exec.QueryResolver.
-func (q query) Bindings(ctx context.Context, user *string, scope *config.Path, limit *int, after *string) (*config.Page[auth.Binding], error) {
+func (q query) Bindings(ctx context.Context, user, group, role, pattern *string, deny *bool, scope *config.Path, limit *int, after *string) (*config.Page[auth.Binding], error) {
 	return listed(limit, after, func(p center.PageRequest) (config.Page[auth.Binding], error) {
-		return q.center.Bindings(ctx, center.BindingsRequest{PageRequest: p, User: given(user), Scope: given(scope)})
+		return q.center.Bindings(ctx, center.BindingsRequest{
+			PageRequest: p, User: given(user), Group: given(group), Role: auth.Role(given(role)), Pattern: pattern, Deny: deny, Scope: given(scope),
+		})
 	})
 }
 

@@ -41,7 +41,10 @@ func operationOf(schema *ast.Schema, root, name string) string {
 	f := schema.Types[root].Fields.ForName(name)
 	var args []string
 	for _, a := range f.Arguments {
-		if a.Type.NonNull || a.Name == "start" {
+		switch {
+		case a.Name == "verb":
+			args = append(args, `verb:"read"`)
+		case a.Type.NonNull || a.Name == "start":
 			args = append(args, a.Name+":"+value(schema, a.Type))
 		}
 	}
@@ -74,7 +77,7 @@ func TestOperationsOfNobodyAndOfStrangers(t *testing.T) {
 	schema := n.api.schema.Schema()
 	// What everybody may do who has proved who it is: look at itself, and at what
 	// there is anywhere; lists of what it sees are empty.
-	everybody := []string{"version", "whoAmI", "tokens", "roles", "tenants", "users", "bindings", "createToken", "changeSets", "launches", "logout"}
+	everybody := []string{"version", "whoAmI", "tokens", "roles", "tenants", "users", "bindings", "createToken", "changeSets", "launches", "logout", "access", "endSessions"}
 	// What is wrong with the request itself, before anybody's rights.
 	malformed := []string{"createEnv", "updateApp", "importEnv", "login", "setPassword"}
 	all := operations(schema)

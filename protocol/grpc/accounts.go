@@ -25,7 +25,9 @@ func (s *service) CreateToken(ctx context.Context, in *setpointv1.CreateTokenReq
 	var q asked
 	n := center.NewToken{User: in.GetUser(), Description: in.GetDescription(), TTL: q.span("ttl", in.GetTtl())}
 	for i, g := range in.GetGrants() {
-		n.Grants = append(n.Grants, auth.Grant{Role: auth.Role(g.GetRole()), Scope: q.path(index("grants", i)+".scope", g.GetScope())})
+		n.Grants = append(n.Grants, auth.Grant{
+			Role: auth.Role(g.GetRole()), Scope: q.path(index("grants", i)+".scope", g.GetScope()), Pattern: g.GetPattern(), Deny: g.GetDeny(),
+		})
 	}
 	if q.err != nil {
 		return nil, q.err
@@ -60,6 +62,7 @@ func (s *service) GetUser(ctx context.Context, in *setpointv1.GetUserRequest) (*
 func (s *service) CreateUser(ctx context.Context, in *setpointv1.CreateUserRequest) (*setpointv1.CreateUserResponse, error) {
 	u, err := s.center.CreateUser(ctx, center.NewUser{
 		Name: in.GetName(), Service: in.GetService(), Description: in.GetDescription(), Password: config.NewSecret(in.GetPassword()),
+		Groups: in.GetGroups(),
 	})
 	return &setpointv1.CreateUserResponse{User: userOf(u)}, err
 }
@@ -73,6 +76,10 @@ func (s *service) UpdateUser(ctx context.Context, in *setpointv1.UpdateUserReque
 		password := config.NewSecret(in.GetPassword())
 		patch.Password = &password
 	}
+	if in.Groups != nil {
+		groups := in.GetGroups().GetNames()
+		patch.Groups = &groups
+	}
 	u, err := s.center.UpdateUser(ctx, patch)
 	return &setpointv1.UpdateUserResponse{User: userOf(u)}, err
 }
@@ -82,17 +89,12 @@ func (s *service) DeleteUser(ctx context.Context, in *setpointv1.DeleteUserReque
 	return &setpointv1.DeleteUserResponse{}, s.center.DeleteUser(ctx, in.GetName(), config.Token(in.GetExpectedRevision()))
 }
 
-// ListRoles implements setpointv1.IdentityServiceServer.
-func (s *service) ListRoles(ctx context.Context, _ *setpointv1.ListRolesRequest) (*setpointv1.ListRolesResponse, error) {
-	roles, err := s.center.Roles(ctx)
-	return &setpointv1.ListRolesResponse{Roles: all(roles, roleOf)}, err
-}
-
 // ListBindings implements setpointv1.IdentityServiceServer.
 func (s *service) ListBindings(ctx context.Context, in *setpointv1.ListBindingsRequest) (*setpointv1.ListBindingsResponse, error) {
 	var q asked
 	request := center.BindingsRequest{
-		PageRequest: q.page(in.GetPageSize(), in.GetPageToken()), User: in.GetUser(), Scope: q.path("scope", in.GetScope()),
+		PageRequest: q.page(in.GetPageSize(), in.GetPageToken()),
+		User:        in.GetUser(), Group: in.GetGroup(), Role: auth.Role(in.GetRole()), Pattern: in.Pattern, Deny: in.Deny, Scope: q.path("scope", in.GetScope()),
 	}
 	if q.err != nil {
 		return nil, q.err
@@ -104,7 +106,10 @@ func (s *service) ListBindings(ctx context.Context, in *setpointv1.ListBindingsR
 // CreateBinding implements setpointv1.IdentityServiceServer.
 func (s *service) CreateBinding(ctx context.Context, in *setpointv1.CreateBindingRequest) (*setpointv1.CreateBindingResponse, error) {
 	var q asked
-	binding := auth.Binding{User: in.GetUser(), Role: auth.Role(in.GetRole()), Scope: q.path("scope", in.GetScope())}
+	binding := auth.Binding{
+		User: in.GetUser(), Group: in.GetGroup(), Role: auth.Role(in.GetRole()), Scope: q.path("scope", in.GetScope()),
+		Pattern: in.GetPattern(), Deny: in.GetDeny(),
+	}
 	if q.err != nil {
 		return nil, q.err
 	}

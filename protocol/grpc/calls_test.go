@@ -68,7 +68,7 @@ func TestEveryCallIsThereAndAsksWhoCalls(t *testing.T) {
 	nobody := n.dial(protocoltest.Caller{})
 	onHTTP := dial(t, addressOf(t, n.Node), n.TLS, protocoltest.Caller{})
 	stranger := n.user("stranger")
-	open := map[string]bool{"WhoAmI": true, "GetVersion": true, "ListRoles": true, "ListTokens": true, "Logout": true, "CreateToken": true, "ListTenants": true, "ListUsers": true, "ListBindings": true}
+	open := map[string]bool{"WhoAmI": true, "GetVersion": true, "ListRoles": true, "ListTokens": true, "Logout": true, "CreateToken": true, "ListTenants": true, "ListUsers": true, "ListBindings": true, "EndSessions": true}
 	for name, d := range methods(t) {
 		t.Run(string(d.Name()), func(t *testing.T) {
 			for port, c := range map[string]*client{"own": nobody, "http": onHTTP} {

@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"context"
+	"math"
 
 	"github.com/setpointhq/setpoint/api/setpointv1"
 	"github.com/setpointhq/setpoint/auth"
@@ -41,7 +42,18 @@ func (s *service) WhoAmI(ctx context.Context, _ *setpointv1.WhoAmIRequest) (*set
 	return &setpointv1.WhoAmIResponse{
 		User: w.User, Method: w.Method, TokenId: w.TokenID, Session: w.Session, ExpiresAt: timeOf(w.ExpiresAt),
 		Grants: all(w.Grants, grantOf), Narrow: all(w.Narrow, grantOf),
+		Provider: w.Provider, Groups: w.Groups, GroupGrants: all(w.GroupGrants, reasonOf),
 	}, err
+}
+
+// EndSessions implements setpointv1.IdentityServiceServer.
+func (s *service) EndSessions(ctx context.Context, in *setpointv1.EndSessionsRequest) (*setpointv1.EndSessionsResponse, error) {
+	end := s.center.LogoutEverywhere
+	if in.GetUser() != "" {
+		end = func(ctx context.Context) (int, error) { return s.center.EndSessions(ctx, in.GetUser()) }
+	}
+	ended, err := end(ctx)
+	return &setpointv1.EndSessionsResponse{Ended: int32(min(ended, math.MaxInt32))}, err //nolint:gosec // bounded
 }
 
 // SetPassword implements setpointv1.IdentityServiceServer.
@@ -61,30 +73,34 @@ func (s *service) SetPassword(ctx context.Context, in *setpointv1.SetPasswordReq
 }
 
 func grantOf(g auth.Grant) *setpointv1.Grant {
-	return &setpointv1.Grant{Role: string(g.Role), Scope: g.Scope.String()}
+	return &setpointv1.Grant{Role: string(g.Role), Scope: g.Scope.String(), Pattern: g.Pattern, Deny: g.Deny}
 }
 
 func tokenOf(t auth.Token) *setpointv1.Token {
 	return &setpointv1.Token{
 		Id: t.ID, User: t.User, Description: t.Description, Session: t.Session, Grants: all(t.Grants, grantOf),
 		CreatedAt: timeOf(t.CreatedAt), CreatedBy: t.CreatedBy, ExpiresAt: timeOf(t.ExpiresAt),
+		Provider: t.Provider, Groups: t.Groups, IdleAfter: spanOf(t.IdleAfter), UsedAt: timeOf(t.UsedAt),
 	}
 }
 
 func userOf(u auth.User) *setpointv1.User {
 	return &setpointv1.User{
 		Name: u.Name, Service: u.Service, Description: u.Description, Disabled: u.Disabled,
-		CreatedAt: timeOf(u.CreatedAt), CreatedBy: u.CreatedBy, Revision: string(u.Revision),
+		CreatedAt: timeOf(u.CreatedAt), CreatedBy: u.CreatedBy, Revision: string(u.Revision), Groups: u.Groups,
 	}
 }
 
 func roleOf(r auth.RoleInfo) *setpointv1.Role {
-	return &setpointv1.Role{Name: string(r.Name), Verbs: r.Verbs, Description: r.Description}
+	return &setpointv1.Role{
+		Name: string(r.Name), Verbs: r.Verbs, Description: r.Description, Builtin: r.Builtin,
+		CreatedAt: timeOf(r.CreatedAt), CreatedBy: r.CreatedBy, Revision: string(r.Revision),
+	}
 }
 
 func bindingOf(b auth.Binding) *setpointv1.Binding {
 	return &setpointv1.Binding{
-		Id: b.ID, User: b.User, Role: string(b.Role), Scope: b.Scope.String(),
+		Id: b.ID, User: b.User, Group: b.Group, Role: string(b.Role), Scope: b.Scope.String(), Pattern: b.Pattern, Deny: b.Deny,
 		CreatedAt: timeOf(b.CreatedAt), CreatedBy: b.CreatedBy, Revision: string(b.Revision),
 	}
 }

@@ -44,14 +44,45 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	Access struct {
+		Allowed func(childComplexity int) int
+		Because func(childComplexity int) int
+		Why     func(childComplexity int) int
+	}
+
+	AccessHolder struct {
+		Because func(childComplexity int) int
+		Group   func(childComplexity int) int
+		Service func(childComplexity int) int
+		User    func(childComplexity int) int
+	}
+
+	AccessHolderPage struct {
+		Items func(childComplexity int) int
+		Next  func(childComplexity int) int
+	}
+
+	AccessReason struct {
+		Deny      func(childComplexity int) int
+		Group     func(childComplexity int) int
+		Narrowing func(childComplexity int) int
+		Pattern   func(childComplexity int) int
+		Role      func(childComplexity int) int
+		Scope     func(childComplexity int) int
+	}
+
 	AccessToken struct {
 		CreatedAt   func(childComplexity int) int
 		CreatedBy   func(childComplexity int) int
 		Description func(childComplexity int) int
 		ExpiresAt   func(childComplexity int) int
 		Grants      func(childComplexity int) int
+		Groups      func(childComplexity int) int
 		ID          func(childComplexity int) int
+		IdleAfter   func(childComplexity int) int
+		Provider    func(childComplexity int) int
 		Session     func(childComplexity int) int
+		UsedAt      func(childComplexity int) int
 		User        func(childComplexity int) int
 	}
 
@@ -137,7 +168,10 @@ type ComplexityRoot struct {
 	Binding struct {
 		CreatedAt func(childComplexity int) int
 		CreatedBy func(childComplexity int) int
+		Deny      func(childComplexity int) int
+		Group     func(childComplexity int) int
 		ID        func(childComplexity int) int
+		Pattern   func(childComplexity int) int
 		Revision  func(childComplexity int) int
 		Role      func(childComplexity int) int
 		Scope     func(childComplexity int) int
@@ -350,8 +384,10 @@ type ComplexityRoot struct {
 	}
 
 	Grant struct {
-		Role  func(childComplexity int) int
-		Scope func(childComplexity int) int
+		Deny    func(childComplexity int) int
+		Pattern func(childComplexity int) int
+		Role    func(childComplexity int) int
+		Scope   func(childComplexity int) int
 	}
 
 	Holding struct {
@@ -461,6 +497,7 @@ type ComplexityRoot struct {
 		CreateConfig    func(childComplexity int, input config.Config) int
 		CreateEnv       func(childComplexity int, input model.CreateEnvInput) int
 		CreateJoinToken func(childComplexity int, input *center.NewJoinToken) int
+		CreateRole      func(childComplexity int, input auth.RoleInfo) int
 		CreateTenant    func(childComplexity int, input config.Tenant) int
 		CreateToken     func(childComplexity int, input center.NewToken) int
 		CreateUser      func(childComplexity int, input center.NewUser) int
@@ -469,8 +506,10 @@ type ComplexityRoot struct {
 		DeleteConfig    func(childComplexity int, input center.DeleteConfig) int
 		DeleteDraft     func(childComplexity int, path config.Path, expectedRevision *config.Token) int
 		DeleteEnv       func(childComplexity int, path config.Path, expectedRevision *config.Token) int
+		DeleteRole      func(childComplexity int, name string, expectedRevision *config.Token) int
 		DeleteTenant    func(childComplexity int, name string, expectedRevision *config.Token) int
 		DeleteUser      func(childComplexity int, name string, expectedRevision *config.Token) int
+		EndSessions     func(childComplexity int, user *string) int
 		FreezeEnv       func(childComplexity int, path config.Path, freeze config.Freeze, expectedRevision *config.Token) int
 		ImportEnv       func(childComplexity int, input model.ImportEnvInput) int
 		Login           func(childComplexity int, input model.LoginInput) int
@@ -495,6 +534,7 @@ type ComplexityRoot struct {
 		UpdateApp       func(childComplexity int, input model.UpdateAppInput) int
 		UpdateConfig    func(childComplexity int, input center.ConfigPatch) int
 		UpdateEnv       func(childComplexity int, input center.EnvPatch) int
+		UpdateRole      func(childComplexity int, input center.RolePatch) int
 		UpdateTenant    func(childComplexity int, input model.UpdateTenantInput) int
 		UpdateUser      func(childComplexity int, input center.UserPatch) int
 	}
@@ -576,11 +616,12 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Access          func(childComplexity int, verb string, path *config.Path, subject *string) int
 		App             func(childComplexity int, path config.Path) int
 		Apps            func(childComplexity int, tenant string, limit *int, after *string) int
 		AuditRecords    func(childComplexity int, filter *center.AuditRequest, limit *int, after *string) int
 		AuditSeal       func(childComplexity int) int
-		Bindings        func(childComplexity int, user *string, scope *config.Path, limit *int, after *string) int
+		Bindings        func(childComplexity int, user *string, group *string, role *string, pattern *string, deny *bool, scope *config.Path, limit *int, after *string) int
 		ChangeSets      func(childComplexity int, tenant string, limit *int, after *string) int
 		ClusterStatus   func(childComplexity int) int
 		Config          func(childComplexity int, path config.Path) int
@@ -611,6 +652,7 @@ type ComplexityRoot struct {
 		VerifyAudit     func(childComplexity int, sequence *int64, hash *string) int
 		Version         func(childComplexity int) int
 		WhoAmI          func(childComplexity int) int
+		WhoCan          func(childComplexity int, verb string, path *config.Path, limit *int, after *string) int
 	}
 
 	Reading struct {
@@ -645,8 +687,12 @@ type ComplexityRoot struct {
 	}
 
 	Role struct {
+		Builtin     func(childComplexity int) int
+		CreatedAt   func(childComplexity int) int
+		CreatedBy   func(childComplexity int) int
 		Description func(childComplexity int) int
 		Name        func(childComplexity int) int
+		Revision    func(childComplexity int) int
 		Verbs       func(childComplexity int) int
 	}
 
@@ -738,6 +784,7 @@ type ComplexityRoot struct {
 		CreatedBy   func(childComplexity int) int
 		Description func(childComplexity int) int
 		Disabled    func(childComplexity int) int
+		Groups      func(childComplexity int) int
 		Name        func(childComplexity int) int
 		Revision    func(childComplexity int) int
 		Service     func(childComplexity int) int
@@ -788,13 +835,16 @@ type ComplexityRoot struct {
 	}
 
 	WhoAmI struct {
-		ExpiresAt func(childComplexity int) int
-		Grants    func(childComplexity int) int
-		Method    func(childComplexity int) int
-		Narrow    func(childComplexity int) int
-		Session   func(childComplexity int) int
-		TokenID   func(childComplexity int) int
-		User      func(childComplexity int) int
+		ExpiresAt   func(childComplexity int) int
+		Grants      func(childComplexity int) int
+		GroupGrants func(childComplexity int) int
+		Groups      func(childComplexity int) int
+		Method      func(childComplexity int) int
+		Narrow      func(childComplexity int) int
+		Provider    func(childComplexity int) int
+		Session     func(childComplexity int) int
+		TokenID     func(childComplexity int) int
+		User        func(childComplexity int) int
 	}
 }
 
@@ -811,6 +861,100 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "Access.allowed":
+		if e.ComplexityRoot.Access.Allowed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Access.Allowed(childComplexity), true
+	case "Access.because":
+		if e.ComplexityRoot.Access.Because == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Access.Because(childComplexity), true
+	case "Access.why":
+		if e.ComplexityRoot.Access.Why == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Access.Why(childComplexity), true
+
+	case "AccessHolder.because":
+		if e.ComplexityRoot.AccessHolder.Because == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessHolder.Because(childComplexity), true
+	case "AccessHolder.group":
+		if e.ComplexityRoot.AccessHolder.Group == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessHolder.Group(childComplexity), true
+	case "AccessHolder.service":
+		if e.ComplexityRoot.AccessHolder.Service == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessHolder.Service(childComplexity), true
+	case "AccessHolder.user":
+		if e.ComplexityRoot.AccessHolder.User == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessHolder.User(childComplexity), true
+
+	case "AccessHolderPage.items":
+		if e.ComplexityRoot.AccessHolderPage.Items == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessHolderPage.Items(childComplexity), true
+	case "AccessHolderPage.next":
+		if e.ComplexityRoot.AccessHolderPage.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessHolderPage.Next(childComplexity), true
+
+	case "AccessReason.deny":
+		if e.ComplexityRoot.AccessReason.Deny == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessReason.Deny(childComplexity), true
+	case "AccessReason.group":
+		if e.ComplexityRoot.AccessReason.Group == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessReason.Group(childComplexity), true
+	case "AccessReason.narrowing":
+		if e.ComplexityRoot.AccessReason.Narrowing == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessReason.Narrowing(childComplexity), true
+	case "AccessReason.pattern":
+		if e.ComplexityRoot.AccessReason.Pattern == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessReason.Pattern(childComplexity), true
+	case "AccessReason.role":
+		if e.ComplexityRoot.AccessReason.Role == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessReason.Role(childComplexity), true
+	case "AccessReason.scope":
+		if e.ComplexityRoot.AccessReason.Scope == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessReason.Scope(childComplexity), true
 
 	case "AccessToken.createdAt":
 		if e.ComplexityRoot.AccessToken.CreatedAt == nil {
@@ -842,18 +986,42 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AccessToken.Grants(childComplexity), true
+	case "AccessToken.groups":
+		if e.ComplexityRoot.AccessToken.Groups == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessToken.Groups(childComplexity), true
 	case "AccessToken.id":
 		if e.ComplexityRoot.AccessToken.ID == nil {
 			break
 		}
 
 		return e.ComplexityRoot.AccessToken.ID(childComplexity), true
+	case "AccessToken.idleAfter":
+		if e.ComplexityRoot.AccessToken.IdleAfter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessToken.IdleAfter(childComplexity), true
+	case "AccessToken.provider":
+		if e.ComplexityRoot.AccessToken.Provider == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessToken.Provider(childComplexity), true
 	case "AccessToken.session":
 		if e.ComplexityRoot.AccessToken.Session == nil {
 			break
 		}
 
 		return e.ComplexityRoot.AccessToken.Session(childComplexity), true
+	case "AccessToken.usedAt":
+		if e.ComplexityRoot.AccessToken.UsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccessToken.UsedAt(childComplexity), true
 	case "AccessToken.user":
 		if e.ComplexityRoot.AccessToken.User == nil {
 			break
@@ -1194,12 +1362,30 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Binding.CreatedBy(childComplexity), true
+	case "Binding.deny":
+		if e.ComplexityRoot.Binding.Deny == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Binding.Deny(childComplexity), true
+	case "Binding.group":
+		if e.ComplexityRoot.Binding.Group == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Binding.Group(childComplexity), true
 	case "Binding.id":
 		if e.ComplexityRoot.Binding.ID == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Binding.ID(childComplexity), true
+	case "Binding.pattern":
+		if e.ComplexityRoot.Binding.Pattern == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Binding.Pattern(childComplexity), true
 	case "Binding.revision":
 		if e.ComplexityRoot.Binding.Revision == nil {
 			break
@@ -2064,6 +2250,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Gate.RefusedShare(childComplexity), true
 
+	case "Grant.deny":
+		if e.ComplexityRoot.Grant.Deny == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Grant.Deny(childComplexity), true
+	case "Grant.pattern":
+		if e.ComplexityRoot.Grant.Pattern == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Grant.Pattern(childComplexity), true
 	case "Grant.role":
 		if e.ComplexityRoot.Grant.Role == nil {
 			break
@@ -2583,6 +2781,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateJoinToken(childComplexity, args["input"].(*center.NewJoinToken)), true
+	case "Mutation.createRole":
+		if e.ComplexityRoot.Mutation.CreateRole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createRole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateRole(childComplexity, args["input"].(auth.RoleInfo)), true
 	case "Mutation.createTenant":
 		if e.ComplexityRoot.Mutation.CreateTenant == nil {
 			break
@@ -2671,6 +2880,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteEnv(childComplexity, args["path"].(config.Path), args["expectedRevision"].(*config.Token)), true
+	case "Mutation.deleteRole":
+		if e.ComplexityRoot.Mutation.DeleteRole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteRole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteRole(childComplexity, args["name"].(string), args["expectedRevision"].(*config.Token)), true
 	case "Mutation.deleteTenant":
 		if e.ComplexityRoot.Mutation.DeleteTenant == nil {
 			break
@@ -2693,6 +2913,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DeleteUser(childComplexity, args["name"].(string), args["expectedRevision"].(*config.Token)), true
+	case "Mutation.endSessions":
+		if e.ComplexityRoot.Mutation.EndSessions == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endSessions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndSessions(childComplexity, args["user"].(*string)), true
 	case "Mutation.freezeEnv":
 		if e.ComplexityRoot.Mutation.FreezeEnv == nil {
 			break
@@ -2952,6 +3183,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateEnv(childComplexity, args["input"].(center.EnvPatch)), true
+	case "Mutation.updateRole":
+		if e.ComplexityRoot.Mutation.UpdateRole == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateRole_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateRole(childComplexity, args["input"].(center.RolePatch)), true
 	case "Mutation.updateTenant":
 		if e.ComplexityRoot.Mutation.UpdateTenant == nil {
 			break
@@ -3329,6 +3571,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Problem.Severity(childComplexity), true
 
+	case "Query.access":
+		if e.ComplexityRoot.Query.Access == nil {
+			break
+		}
+
+		args, err := ec.field_Query_access_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Access(childComplexity, args["verb"].(string), args["path"].(*config.Path), args["subject"].(*string)), true
 	case "Query.app":
 		if e.ComplexityRoot.Query.App == nil {
 			break
@@ -3378,7 +3631,7 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 			return 0, false
 		}
 
-		return e.ComplexityRoot.Query.Bindings(childComplexity, args["user"].(*string), args["scope"].(*config.Path), args["limit"].(*int), args["after"].(*string)), true
+		return e.ComplexityRoot.Query.Bindings(childComplexity, args["user"].(*string), args["group"].(*string), args["role"].(*string), args["pattern"].(*string), args["deny"].(*bool), args["scope"].(*config.Path), args["limit"].(*int), args["after"].(*string)), true
 	case "Query.changeSets":
 		if e.ComplexityRoot.Query.ChangeSets == nil {
 			break
@@ -3685,6 +3938,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.WhoAmI(childComplexity), true
+	case "Query.whoCan":
+		if e.ComplexityRoot.Query.WhoCan == nil {
+			break
+		}
+
+		args, err := ec.field_Query_whoCan_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.WhoCan(childComplexity, args["verb"].(string), args["path"].(*config.Path), args["limit"].(*int), args["after"].(*string)), true
 
 	case "Reading.release":
 		if e.ComplexityRoot.Reading.Release == nil {
@@ -3804,6 +4068,24 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ReleasePage.Next(childComplexity), true
 
+	case "Role.builtin":
+		if e.ComplexityRoot.Role.Builtin == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.Builtin(childComplexity), true
+	case "Role.createdAt":
+		if e.ComplexityRoot.Role.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.CreatedAt(childComplexity), true
+	case "Role.createdBy":
+		if e.ComplexityRoot.Role.CreatedBy == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.CreatedBy(childComplexity), true
 	case "Role.description":
 		if e.ComplexityRoot.Role.Description == nil {
 			break
@@ -3816,6 +4098,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Role.Name(childComplexity), true
+	case "Role.revision":
+		if e.ComplexityRoot.Role.Revision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Role.Revision(childComplexity), true
 	case "Role.verbs":
 		if e.ComplexityRoot.Role.Verbs == nil {
 			break
@@ -4163,6 +4451,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.User.Disabled(childComplexity), true
+	case "User.groups":
+		if e.ComplexityRoot.User.Groups == nil {
+			break
+		}
+
+		return e.ComplexityRoot.User.Groups(childComplexity), true
 	case "User.name":
 		if e.ComplexityRoot.User.Name == nil {
 			break
@@ -4356,6 +4650,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WhoAmI.Grants(childComplexity), true
+	case "WhoAmI.groupGrants":
+		if e.ComplexityRoot.WhoAmI.GroupGrants == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WhoAmI.GroupGrants(childComplexity), true
+	case "WhoAmI.groups":
+		if e.ComplexityRoot.WhoAmI.Groups == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WhoAmI.Groups(childComplexity), true
 	case "WhoAmI.method":
 		if e.ComplexityRoot.WhoAmI.Method == nil {
 			break
@@ -4368,6 +4674,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WhoAmI.Narrow(childComplexity), true
+	case "WhoAmI.provider":
+		if e.ComplexityRoot.WhoAmI.Provider == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WhoAmI.Provider(childComplexity), true
 	case "WhoAmI.session":
 		if e.ComplexityRoot.WhoAmI.Session == nil {
 			break
@@ -4403,6 +4715,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CreateConfigInput", ec.unmarshalInputCreateConfigInput),
 			graphql.NewInputUnmarshaler("CreateEnvInput", ec.unmarshalInputCreateEnvInput),
 			graphql.NewInputUnmarshaler("CreateJoinTokenInput", ec.unmarshalInputCreateJoinTokenInput),
+			graphql.NewInputUnmarshaler("CreateRoleInput", ec.unmarshalInputCreateRoleInput),
 			graphql.NewInputUnmarshaler("CreateTenantInput", ec.unmarshalInputCreateTenantInput),
 			graphql.NewInputUnmarshaler("CreateTokenInput", ec.unmarshalInputCreateTokenInput),
 			graphql.NewInputUnmarshaler("CreateUserInput", ec.unmarshalInputCreateUserInput),
@@ -4434,6 +4747,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("UpdateAppInput", ec.unmarshalInputUpdateAppInput),
 			graphql.NewInputUnmarshaler("UpdateConfigInput", ec.unmarshalInputUpdateConfigInput),
 			graphql.NewInputUnmarshaler("UpdateEnvInput", ec.unmarshalInputUpdateEnvInput),
+			graphql.NewInputUnmarshaler("UpdateRoleInput", ec.unmarshalInputUpdateRoleInput),
 			graphql.NewInputUnmarshaler("UpdateTenantInput", ec.unmarshalInputUpdateTenantInput),
 			graphql.NewInputUnmarshaler("UpdateUserInput", ec.unmarshalInputUpdateUserInput),
 			graphql.NewInputUnmarshaler("ValidateContentInput", ec.unmarshalInputValidateContentInput),
@@ -5185,6 +5499,17 @@ input ReportInput {
     limit: Int
     after: String
   ): AccessTokenPage
+  "Whether the caller may do something at a place, and why; or whether somebody else may, to who grants rights there."
+  access(
+    "What: fetch, read, edit, publish and so on."
+    verb: String!
+    "Where: a tenant, app, env or config; left out, the whole installation."
+    path: Path
+    "Who; left out, the caller."
+    subject: String
+  ): Access
+  "Lists who may do something at a place, to who grants rights there."
+  whoCan(verb: String!, path: Path, limit: Int, after: String): AccessHolderPage
   "Lists the users that the caller governs, by name."
   users(limit: Int, after: String): UserPage
   "One user that the caller governs, or the caller itself."
@@ -5195,6 +5520,14 @@ input ReportInput {
   bindings(
     "Whose; left out, everybody's."
     user: String
+    "Which group's; left out, every one's."
+    group: String
+    "Only those of this role."
+    role: String
+    "Only those with this pattern."
+    pattern: String
+    "Only those that deny, or only those that allow."
+    deny: Boolean
     "Only those at this scope and below."
     scope: Path
     limit: Int
@@ -5218,6 +5551,8 @@ extend type Mutation {
   createToken(input: CreateTokenInput!): CreatedToken
   "Ends a token or session of the caller's, or of a user that it governs. True."
   revokeToken("The token's id, not its secret." id: String!): Boolean
+  "Ends all sessions of the caller, this one as well, or those of a user that it governs. Tokens stay good. How many have ended."
+  endSessions("Whose; left out, the caller's." user: String): Int
   "Makes a user, who may do nothing until a binding gives it a role."
   createUser(input: CreateUserInput!): User
   "Changes a user that the caller governs. A new password, or disabling, ends the user's sessions."
@@ -5228,7 +5563,17 @@ extend type Mutation {
     "The revision that it must have; left out, any."
     expectedRevision: Token
   ): Boolean
-  "Gives a user a role at a scope. The caller must grant rights there, and have every right of the role itself. Giving what is given already returns the binding that gives it."
+  "Makes a role of verbs. It takes the right to grant rights on the whole installation, and each of the verbs."
+  createRole(input: CreateRoleInput!): Role
+  "Changes what a role that was made allows, at once wherever it is bound."
+  updateRole(input: UpdateRoleInput!): Role
+  "Removes a role that was made and is bound nowhere. True."
+  deleteRole(
+    name: String!
+    "The revision that it must have; left out, any."
+    expectedRevision: Token
+  ): Boolean
+  "Gives a user, or a group, a role at a scope, or denies it. The caller must grant rights there and, to give a role, have every right of it itself. What is there already is returned as it is."
   createBinding(input: CreateBindingInput!): Binding
   "Takes a role away again. True."
   deleteBinding(id: String!): Boolean
@@ -5240,6 +5585,10 @@ type Grant {
   role: String!
   "The scope: a tenant, app, env or config; empty for the whole installation."
   scope: Path!
+  "Confines the grant to some of what lies below the scope, */prod or prod/db-*; empty for all of it."
+  pattern: String!
+  "It takes the role's verbs away there, whatever else gives them."
+  deny: Boolean!
 }
 
 "A role at a scope and everything below it."
@@ -5248,6 +5597,8 @@ input GrantInput {
   role: String!
   "The scope: a tenant, app, env or config; empty for the whole installation."
   scope: Path!
+  "Confines the grant to some of what lies below the scope, */prod or prod/db-*; empty for all of it."
+  pattern: String
 }
 
 "Who the caller is, and what it may do."
@@ -5266,6 +5617,12 @@ type WhoAmI {
   grants: [Grant!]!
   "What the token limits that to, if there are any: an act needs one of each."
   narrow: [Grant!]!
+  "Who vouches for the user, if it is known elsewhere; empty if it is known here."
+  provider: String!
+  "The groups that it is in."
+  groups: [String!]!
+  "What its groups are given, or denied, each with its group."
+  groupGrants: [AccessReason!]!
 }
 
 "An API token or a session, without its secret."
@@ -5286,6 +5643,14 @@ type AccessToken {
   createdBy: String!
   "When it ends; null if it does not."
   expiresAt: Time
+  "Who vouched for the user of a session that is known elsewhere; empty for one that is known here."
+  provider: String!
+  "The groups that the provider said the user is in."
+  groups: [String!]!
+  "The session ends when it was not used for so long; null if it does not."
+  idleAfter: Duration
+  "About when the session was used last; null if that is not known."
+  usedAt: Time
 }
 
 "A page of tokens."
@@ -5319,6 +5684,8 @@ type User {
   createdBy: String!
   "Its revision, for conditional changes."
   revision: Token!
+  "The groups that it is in."
+  groups: [String!]!
 }
 
 "A page of users."
@@ -5336,9 +5703,17 @@ type Role {
   verbs: [String!]!
   "What it is for."
   description: String!
+  "It is there from the start, and cannot be changed."
+  builtin: Boolean!
+  "When it was made; null if it is built in."
+  createdAt: Time
+  "Who made it."
+  createdBy: String!
+  "Its revision, for conditional changes."
+  revision: Token!
 }
 
-"Gives a user a role at a scope."
+"Gives a user, or the members of a group, a role at a scope, or denies it."
 type Binding {
   "Its id."
   id: String!
@@ -5354,6 +5729,12 @@ type Binding {
   createdBy: String!
   "Its revision."
   revision: Token!
+  "The group, in place of a user; empty for a user."
+  group: String!
+  "Confines it to some of what lies below the scope, as in Grant."
+  pattern: String!
+  "It takes the role's verbs away there, whatever else gives them."
+  deny: Boolean!
 }
 
 "A page of bindings."
@@ -5395,6 +5776,8 @@ input CreateUserInput {
   description: String
   "The password of a person."
   password: Secret
+  "The groups that it is in."
+  groups: [String!]
 }
 
 "What is to be different of a user. What is left out stays."
@@ -5409,16 +5792,91 @@ input UpdateUserInput {
   password: Secret
   "The revision that it must have; left out, any."
   expectedRevision: Token
+  "The groups that it is to be in, in place of those that it is in."
+  groups: [String!]
 }
 
 "A role to give."
 input CreateBindingInput {
   "The user."
-  user: String!
+  user: String
   "The role's name."
   role: String!
   "The scope: a tenant, app, env or config; empty for the whole installation."
   scope: Path!
+  "The group, in place of a user. A name with a colon is a provider's."
+  group: String
+  "Confines it to some of what lies below the scope, as in Grant."
+  pattern: String
+  "It takes the role's verbs away there, whatever else gives them."
+  deny: Boolean
+}
+
+"A role to make."
+input CreateRoleInput {
+  "Its name."
+  name: String!
+  "What it may do: fetch, read, edit, publish and so on."
+  verbs: [String!]!
+  "What it is for."
+  description: String
+}
+
+"What is to be different of a role. What is left out stays."
+input UpdateRoleInput {
+  "The role's name."
+  name: String!
+  "What it is for."
+  description: String
+  "What it may do from now on."
+  verbs: [String!]
+  "The revision that it must have; left out, any."
+  expectedRevision: Token
+}
+
+"Whether something may be done, and why."
+type Access {
+  "It may."
+  allowed: Boolean!
+  "The grants that decide: those that allow it or, if it is denied explicitly, those that deny it; none if no grant reaches."
+  because: [AccessReason!]!
+  "The same for people, in one sentence."
+  why: String!
+}
+
+"A grant that decides, and how the subject came to have it."
+type AccessReason {
+  "The role's name."
+  role: String!
+  "The scope: a tenant, app, env or config; empty for the whole installation."
+  scope: Path!
+  "As in Grant."
+  pattern: String!
+  "As in Grant."
+  deny: Boolean!
+  "The group that the grant is bound to; empty if it is bound to the subject itself."
+  group: String!
+  "It is one of those that narrow a token."
+  narrowing: Boolean!
+}
+
+"A user or a group that may do something."
+type AccessHolder {
+  "The user; empty for a group."
+  user: String!
+  "The group; empty for a user."
+  group: String!
+  "The user is a program."
+  service: Boolean!
+  "The grants that allow it."
+  because: [AccessReason!]!
+}
+
+"A page of those who may do something."
+type AccessHolderPage {
+  items: [AccessHolder!]!
+  "Continues the listing; empty on the last page."
+  next: String!
 }
 `, BuiltIn: false},
 	{Name: "../../../../api/graphql/insight.graphql", Input: `extend type Query {
@@ -6864,6 +7322,60 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_Access(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "allowed":
+		return ec.fieldContext_Access_allowed(ctx, field)
+	case "because":
+		return ec.fieldContext_Access_because(ctx, field)
+	case "why":
+		return ec.fieldContext_Access_why(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Access", field.Name)
+}
+
+func (ec *executionContext) childFields_AccessHolder(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "user":
+		return ec.fieldContext_AccessHolder_user(ctx, field)
+	case "group":
+		return ec.fieldContext_AccessHolder_group(ctx, field)
+	case "service":
+		return ec.fieldContext_AccessHolder_service(ctx, field)
+	case "because":
+		return ec.fieldContext_AccessHolder_because(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AccessHolder", field.Name)
+}
+
+func (ec *executionContext) childFields_AccessHolderPage(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "items":
+		return ec.fieldContext_AccessHolderPage_items(ctx, field)
+	case "next":
+		return ec.fieldContext_AccessHolderPage_next(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AccessHolderPage", field.Name)
+}
+
+func (ec *executionContext) childFields_AccessReason(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "role":
+		return ec.fieldContext_AccessReason_role(ctx, field)
+	case "scope":
+		return ec.fieldContext_AccessReason_scope(ctx, field)
+	case "pattern":
+		return ec.fieldContext_AccessReason_pattern(ctx, field)
+	case "deny":
+		return ec.fieldContext_AccessReason_deny(ctx, field)
+	case "group":
+		return ec.fieldContext_AccessReason_group(ctx, field)
+	case "narrowing":
+		return ec.fieldContext_AccessReason_narrowing(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AccessReason", field.Name)
+}
+
 func (ec *executionContext) childFields_AccessToken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -6882,6 +7394,14 @@ func (ec *executionContext) childFields_AccessToken(ctx context.Context, field g
 		return ec.fieldContext_AccessToken_createdBy(ctx, field)
 	case "expiresAt":
 		return ec.fieldContext_AccessToken_expiresAt(ctx, field)
+	case "provider":
+		return ec.fieldContext_AccessToken_provider(ctx, field)
+	case "groups":
+		return ec.fieldContext_AccessToken_groups(ctx, field)
+	case "idleAfter":
+		return ec.fieldContext_AccessToken_idleAfter(ctx, field)
+	case "usedAt":
+		return ec.fieldContext_AccessToken_usedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type AccessToken", field.Name)
 }
@@ -7060,6 +7580,12 @@ func (ec *executionContext) childFields_Binding(ctx context.Context, field graph
 		return ec.fieldContext_Binding_createdBy(ctx, field)
 	case "revision":
 		return ec.fieldContext_Binding_revision(ctx, field)
+	case "group":
+		return ec.fieldContext_Binding_group(ctx, field)
+	case "pattern":
+		return ec.fieldContext_Binding_pattern(ctx, field)
+	case "deny":
+		return ec.fieldContext_Binding_deny(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Binding", field.Name)
 }
@@ -7480,6 +8006,10 @@ func (ec *executionContext) childFields_Grant(ctx context.Context, field graphql
 		return ec.fieldContext_Grant_role(ctx, field)
 	case "scope":
 		return ec.fieldContext_Grant_scope(ctx, field)
+	case "pattern":
+		return ec.fieldContext_Grant_pattern(ctx, field)
+	case "deny":
+		return ec.fieldContext_Grant_deny(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Grant", field.Name)
 }
@@ -7902,6 +8432,14 @@ func (ec *executionContext) childFields_Role(ctx context.Context, field graphql.
 		return ec.fieldContext_Role_verbs(ctx, field)
 	case "description":
 		return ec.fieldContext_Role_description(ctx, field)
+	case "builtin":
+		return ec.fieldContext_Role_builtin(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Role_createdAt(ctx, field)
+	case "createdBy":
+		return ec.fieldContext_Role_createdBy(ctx, field)
+	case "revision":
+		return ec.fieldContext_Role_revision(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Role", field.Name)
 }
@@ -8080,6 +8618,8 @@ func (ec *executionContext) childFields_User(ctx context.Context, field graphql.
 		return ec.fieldContext_User_createdBy(ctx, field)
 	case "revision":
 		return ec.fieldContext_User_revision(ctx, field)
+	case "groups":
+		return ec.fieldContext_User_groups(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type User", field.Name)
 }
@@ -8188,6 +8728,12 @@ func (ec *executionContext) childFields_WhoAmI(ctx context.Context, field graphq
 		return ec.fieldContext_WhoAmI_grants(ctx, field)
 	case "narrow":
 		return ec.fieldContext_WhoAmI_narrow(ctx, field)
+	case "provider":
+		return ec.fieldContext_WhoAmI_provider(ctx, field)
+	case "groups":
+		return ec.fieldContext_WhoAmI_groups(ctx, field)
+	case "groupGrants":
+		return ec.fieldContext_WhoAmI_groupGrants(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WhoAmI", field.Name)
 }

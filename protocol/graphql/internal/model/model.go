@@ -30,6 +30,8 @@ type (
 	AccessTokenPage = config.Page[auth.Token]
 	// UserPage is a page of users.
 	UserPage = config.Page[auth.User]
+	// AccessHolderPage is a page of those who may do something.
+	AccessHolderPage = config.Page[center.Holder]
 	// BindingPage is a page of bindings.
 	BindingPage = config.Page[auth.Binding]
 	// AuditRecordPage is a page of audit records.
