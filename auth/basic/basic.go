@@ -65,9 +65,13 @@ func open(s Settings, env auth.Env) (*Authenticator, error) {
 }
 
 // Authenticate proves a user name and password. A remembered password passes
-// even while others' failures make the user or the address wait.
+// even while others' failures make the user or the address wait. A name with a
+// colon is a provider's: no user that is kept here can have it.
 func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (auth.Identity, bool, error) {
 	if c.Username == "" && c.Password.Empty() {
+		return auth.Identity{}, false, nil
+	}
+	if _, _, external := auth.SplitExternal(c.Username); external {
 		return auth.Identity{}, false, nil
 	}
 	d := a.remembered.digest(c.Username, c.Password.Reveal())

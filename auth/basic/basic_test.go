@@ -93,7 +93,12 @@ func TestConformance(t *testing.T) {
 				"disabled user":     credentials("fallen", password, address),
 				"unreadable hash":   credentials("broken", password, address),
 			},
-			Foreign: map[string]auth.Credentials{"a bearer token": {Token: config.NewSecret("sp_x")}},
+			Foreign: map[string]auth.Credentials{
+				"a bearer token":                  {Token: config.NewSecret("sp_x")},
+				"a provider's user":               credentials("corp:alice", password, address),
+				"a provider's user, no password":  credentials("corp:alice", "", address),
+				"a name that is only a separator": credentials(":", password, address),
+			},
 		}
 	})
 }
@@ -296,5 +301,26 @@ func BenchmarkHash(b *testing.B) {
 		if _, err := f.Hash(b.Context(), config.NewSecret(password)); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestUnknownUsersCostOneHashLikeWrongPasswords(t *testing.T) {
+	f := openWith(t, quick())
+	for _, name := range []string{"alice", "nobody"} {
+		t.Run(name, func(t *testing.T) {
+			for range cap(f.slots) { // no hash can be computed from here on
+				f.slots <- struct{}{}
+			}
+			gone, cancel := context.WithCancel(t.Context())
+			cancel()
+			_, _, err := f.Authenticate(gone, credentials(name, "incorrect horse", ""))
+			wantKind(t, "a guess that cannot be hashed", config.Canceled, err)
+			for range cap(f.slots) {
+				<-f.slots
+			}
+		})
+	}
+	if f.dummy.params != f.params {
+		t.Errorf("want unknown users' passwords hashed with the parameters of known ones, %+v, got %+v", f.params, f.dummy.params)
 	}
 }

@@ -55,9 +55,12 @@ func TestUnknownUsersAreSlowedLikeKnownOnes(t *testing.T) {
 
 func TestStrangersCannotKeepAUserOut(t *testing.T) {
 	f := openWith(t, quick())
-	const home = "2001:db8:1:1::1"
-	if err := f.login(t, "alice", password, home); err != nil {
-		t.Fatal(err)
+	const home, office = "2001:db8:1:1::1", "203.0.113.200"
+	for _, familiar := range []string{home, office} {
+		if err := f.login(t, "alice", password, familiar); err != nil {
+			t.Fatal(err)
+		}
+		f.clock.now = f.clock.now.Add(time.Hour)
 	}
 	f.clock.now = f.clock.now.Add(time.Hour) // the password is no longer remembered, the address is
 	for i := range 50 {
@@ -66,12 +69,21 @@ func TestStrangersCannotKeepAUserOut(t *testing.T) {
 		}
 	}
 	for i := range 6 { // a name made up to read like the count of the familiar address
-		if err := f.login(t, "alice 2001:db8:1:1::/64", "guess", fmt.Sprintf("203.0.113.%d", i)); err == nil {
+		if err := f.login(t, "alice "+office, "guess", fmt.Sprintf("203.0.113.%d", i)); err == nil {
 			t.Fatal("want a made-up name refused")
 		}
 	}
-	if err := f.login(t, "alice", password, "2001:db8:1:1::2"); err != nil {
+	if err := f.login(t, "alice", password, office); err != nil {
 		t.Errorf("want the user in from where it came before, got %v", err)
+	}
+	f.clock.now = f.clock.now.Add(time.Hour)
+	for i := range 50 {
+		if err := f.login(t, "alice", "guess", fmt.Sprintf("198.51.100.%d", i)); err == nil {
+			t.Fatal("want guesses refused")
+		}
+	}
+	if err := f.login(t, "alice", password, "2001:db8:1:1::2"); err != nil {
+		t.Errorf("want the user in from the network that it came from before, got %v", err)
 	}
 
 	f.clock.now = f.clock.now.Add(time.Hour)

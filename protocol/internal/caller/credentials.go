@@ -9,10 +9,17 @@ import (
 	"github.com/setpointhq/setpoint/config"
 )
 
-// Credentials reads the Authorization header. No header means no credentials,
-// which is for the chain of authenticators to refuse.
-func Credentials(h http.Header, address string) (auth.Credentials, error) {
-	return ParseCredentials(h["Authorization"], address)
+// Credentials reads the Authorization header, and takes the certificates of the
+// connection. Neither means no credentials, which is for the chain of authenticators
+// to refuse.
+//
+// A user name in a Basic header ends at the first colon (RFC 7617). So users of
+// a provider, "corp:alice", cannot log in by it, whatever they send: they send
+// name and password as JSON to POST /v1/auth/login, and a token from then on.
+func Credentials(r *http.Request, address string) (auth.Credentials, error) {
+	c, err := ParseCredentials(r.Header["Authorization"], address)
+	c.Certificates = Certificates(r)
+	return c, err
 }
 
 // ParseCredentials is Credentials for protocols that carry the header as
