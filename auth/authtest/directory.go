@@ -85,6 +85,11 @@ func (d *Directory) BindGroup(group string, grants ...auth.Grant) {
 	d.change(func(s *state) { s.groups[group] = slices.Concat(s.groups[group], grants) })
 }
 
+// PutRoles makes many roles in one change.
+func (d *Directory) PutRoles(roles map[auth.Role]auth.Verb) {
+	d.change(func(s *state) { maps.Copy(s.roles, roles) })
+}
+
 // DeleteRole removes a made role.
 func (d *Directory) DeleteRole(role auth.Role) { d.change(func(s *state) { delete(s.roles, role) }) }
 
