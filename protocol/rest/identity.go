@@ -38,8 +38,13 @@ func identityRoutes() []Route {
 
 // newGrant is a role at a scope, as requests spell it.
 type newGrant struct {
-	Role  auth.Role   `json:"role" enum:"client,viewer,editor,publisher,admin,auditor" example:"viewer"`
-	Scope config.Path `json:"scope" doc:"tenant, tenant/app, tenant/app/env or a config's path; empty for the whole installation" example:"acme/checkout"`
+	Role    auth.Role   `json:"role" doc:"one that there is" example:"viewer" maxLength:"63"`
+	Scope   config.Path `json:"scope" doc:"tenant, tenant/app, tenant/app/env or a config's path; empty for the whole installation" example:"acme/checkout"`
+	Pattern string      `json:"pattern,omitempty" doc:"confines it to some of what lies below the scope: each part a name or '*', and a config's name may end in '*'" example:"prod/db-*" maxLength:"512"`
+}
+
+func (g newGrant) grant() auth.Grant {
+	return auth.Grant{Role: g.Role, Scope: g.Scope, Pattern: g.Pattern}
 }
 
 // mintedToken is a token with its secret, which is shown this once.
@@ -119,7 +124,7 @@ func (a *api) createToken(ctx context.Context, in *struct {
 }) (*answered[mintedToken], error) {
 	n := center.NewToken{User: in.Body.User, Description: in.Body.Description, TTL: in.Body.TTL.Duration}
 	for _, g := range in.Body.Grants {
-		n.Grants = append(n.Grants, auth.Grant(g))
+		n.Grants = append(n.Grants, g.grant())
 	}
 	t, secret, err := a.center.CreateToken(ctx, n)
 	return answer(mintedToken{Secret: secret.Reveal(), Token: t}, err)

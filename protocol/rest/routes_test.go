@@ -37,7 +37,8 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		"rollback-config":    `{"version":1}`, "promote": `{"from_env":"test","to_env":"prod"}`,
 		"login": `{"username":"nobody","password":"x"}`, "set-password": `{"old":"x","new":"y"}`,
 		"create-token": `{"user":"vera"}`, "create-user": `{"name":"eve","password":"` + password + `"}`, "update-user": `{"description":"d"}`,
-		"create-binding":  `{"user":"nobody","role":"admin","scope":""}`,
+		"create-binding": `{"user":"nobody","role":"admin","scope":""}`,
+		"create-role":    `{"name":"n","verbs":["read"]}`, "update-role": `{"verbs":["read"]}`,
 		"report-instance": `{"reports":[{"path":"` + filled("{tenant}/{app}/{env}/{name}", values)[1:] + `","version":1,"state":"applied"}]}`,
 		"move-leader":     `{"name":"n2"}`, "create-join-token": `{"ttl":"1h"}`,
 	}
@@ -51,6 +52,8 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		q.path += "?wait=0s&path=" + filled("{tenant}/{app}/{env}", values)[1:]
 	case "list-tokens":
 		q.path += "?user=vera"
+	case "can-i", "who-can":
+		q.path += "?verb=read&path=" + filled("{tenant}/{app}", values)[1:]
 	case "report-instance":
 		q.path += "?instance=pod-1"
 	case "import-tenant":
@@ -67,8 +70,8 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 const emptyZip = "PK\x05\x06\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
 
 var (
-	present = map[string]string{"tenant": "acme", "app": "shop", "env": "prod", "name": "app.yaml", "version": "1", "id": "abcdefgh", "freeze": "year-end"}
-	absent  = map[string]string{"tenant": "ghost1", "app": "ghost2", "env": "ghost3", "name": "ghost.yaml", "version": "9", "id": "ghost", "freeze": "ghost"}
+	present = map[string]string{"tenant": "acme", "app": "shop", "env": "prod", "name": "app.yaml", "version": "1", "id": "abcdefgh", "freeze": "year-end", "role": "releaser"}
+	absent  = map[string]string{"tenant": "ghost1", "app": "ghost2", "env": "ghost3", "name": "ghost.yaml", "version": "9", "id": "ghost", "freeze": "ghost", "role": "ghost"}
 )
 
 func TestRoutesAreUnique(t *testing.T) {
@@ -120,7 +123,7 @@ func TestAnonymousGetsNothing(t *testing.T) {
 
 // What is anybody's who has proved an identity.
 var forAll = map[string]bool{
-	"logout": true, "whoami": true, "set-password": true, "list-roles": true, "get-version": true,
+	"logout": true, "whoami": true, "set-password": true, "list-roles": true, "can-i": true, "get-version": true,
 }
 
 func TestUnprivilegedGetNothing(t *testing.T) {
