@@ -110,3 +110,10 @@ type Leaver interface {
 	// LeavePage returns where to send the browser, which comes back to after.
 	LeavePage(renewal config.Secret, after string) (page string, ok bool)
 }
+
+// PasswordProvider proves names and passwords itself, by the chain: its users log
+// in as provider:name.
+type PasswordProvider interface {
+	Provider
+	TakesPasswords()
+}

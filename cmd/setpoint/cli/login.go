@@ -17,6 +17,7 @@ import (
 
 type loginFlags struct {
 	username      string
+	provider      string
 	passwordStdin bool
 	tls           client.TLS
 	ttl           time.Duration
@@ -30,7 +31,10 @@ func (a *app) login() *cobra.Command {
 		Use:   "login [URL]",
 		Short: "Log in to a server and remember it",
 		Long: "Log in to a server and remember the session in $XDG_CONFIG_HOME/setpoint/contexts.yaml.\n" +
-			"Without URL it is that of the current context, or " + defaultEndpoint + ".",
+			"Without URL it is that of the current context, or " + defaultEndpoint + ".\n\n" +
+			"With --provider somebody else vouches for you: it shows a page to log in on, in any browser,\n" +
+			"and waits until you have. Where the provider is a directory (LDAP), it asks for your name\n" +
+			"and password in the directory.",
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			url := ""
@@ -41,6 +45,7 @@ func (a *app) login() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVarP(&f.username, "username", "u", "", "log in as `USER`")
+	cmd.Flags().StringVar(&f.provider, "provider", "", "log in with this provider, by its `NAME`")
 	cmd.Flags().BoolVar(&f.passwordStdin, "password-stdin", false, "read the password from standard input")
 	cmd.Flags().StringVar(&f.tls.Fingerprint, "fingerprint", "", "trust the certificate with this `SHA-256`, as the server prints it")
 	cmd.Flags().StringVar(&f.tls.CAFile, "ca-file", "", "trust the authorities in this PEM `FILE`")
@@ -62,25 +67,16 @@ func (a *app) runLogin(ctx context.Context, url string, f loginFlags) error {
 	if s, err = a.trust(ctx, s); err != nil {
 		return err
 	}
-	if f.username == "" {
-		if f.username, err = a.ask(ctx, "Username: "); err != nil {
-			return err
-		}
-	}
-	password, err := a.loginPassword(ctx, f)
-	if err != nil {
-		return err
-	}
 	c, err := a.dial(s)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	session, err := c.Login(ctx, f.username, password, f.ttl)
+	session, err := a.prove(ctx, c, f)
 	if err != nil {
 		return err
 	}
-	s.User, s.Token, s.ExpiresAt = f.username, session.Token.Reveal(), session.ExpiresAt
+	s.User, s.Token, s.ExpiresAt = session.User, session.Token.Reveal(), session.ExpiresAt
 	all.Current = a.newContextName(s.Endpoint)
 	all.Contexts[all.Current] = s
 	if err := a.saveContexts(all); err != nil {
