@@ -9,6 +9,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 
 	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/auth/internal/digest"
+	"github.com/setpointhq/setpoint/auth/internal/recent"
 	"github.com/setpointhq/setpoint/auth/throttle"
 	"github.com/setpointhq/setpoint/config"
 )
@@ -19,10 +21,18 @@ type Authenticator struct {
 	rules      rules
 	algorithms []jose.SignatureAlgorithm
 	keys       *keys
-	remembered *memory
+	digests    *digest.Maker
+	remembered *recent.Map[digest.Digest, proof]
 	perAddress *throttle.Limiter
 	log        *slog.Logger
 	now        func() time.Time
+}
+
+// proof is whom a token proved, until when, and by which state of the keys.
+type proof struct {
+	identity   auth.Identity
+	until      time.Time
+	generation uint64
 }
 
 func open(ctx context.Context, s Settings, env auth.Env) (*Authenticator, error) {
@@ -36,7 +46,8 @@ func open(ctx context.Context, s Settings, env auth.Env) (*Authenticator, error)
 		rules:      rulesOf(s),
 		algorithms: s.algorithms(),
 		keys:       k,
-		remembered: newMemory(s.RememberMost, s.Remember, env.Now),
+		digests:    digest.New(),
+		remembered: recent.New[digest.Digest, proof](s.RememberMost, s.Remember, env.Now),
 		perAddress: throttle.New(s.PerAddress, env.Now),
 		log:        log,
 		now:        env.Now,
@@ -53,7 +64,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (a
 	if len(text) > maxToken {
 		return auth.Identity{}, true, a.refuse(c.Address, errTooLong)
 	}
-	d := a.remembered.digest(text)
+	d := a.digests.Of(text)
 	if id, ok := a.recall(ctx, d); ok {
 		return id, true, nil
 	}
@@ -64,7 +75,7 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (a
 	if err == nil {
 		var p proof
 		if p, err = a.prove(ctx, t); err == nil {
-			a.remembered.put(d, p)
+			a.remembered.Put(d, p)
 			return p.identity, true, nil
 		}
 	}
@@ -76,8 +87,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (a
 
 // recall returns whom the token proved a short time ago, if its keys have stayed
 // as they were.
-func (a *Authenticator) recall(ctx context.Context, d digest) (auth.Identity, bool) {
-	p, ok := a.remembered.get(d)
+func (a *Authenticator) recall(ctx context.Context, d digest.Digest) (auth.Identity, bool) {
+	p, ok := a.remembered.Get(d)
 	if !ok || !a.now().Before(p.until) || a.keys.generation(ctx) != p.generation {
 		return auth.Identity{}, false
 	}
