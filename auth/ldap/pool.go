@@ -41,7 +41,7 @@ func bindPassword(s *Settings) func() (string, error) {
 const longestPassword = 1024
 
 func readPassword(file string) (string, error) {
-	f, err := os.Open(file) //nolint:gosec // the operator names it
+	f, err := os.Open(file)
 	if err != nil {
 		return "", err
 	}
