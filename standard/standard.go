@@ -6,6 +6,9 @@
 package standard
 
 import (
+	"github.com/setpointhq/setpoint/audit"
+	"github.com/setpointhq/setpoint/audit/file"
+	"github.com/setpointhq/setpoint/audit/stdout"
 	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/auth/basic"
 	"github.com/setpointhq/setpoint/auth/rbac"
@@ -31,7 +34,14 @@ func Drivers() *server.Drivers {
 
 	d.Authenticators.Add(token.Name, func() auth.Driver { return new(token.Settings) })
 	d.Authenticators.Add(basic.Name, func() auth.Driver { return new(basic.Settings) })
+	addJWT(d)
+	addOIDC(d)
+	addLDAP(d)
+	addMTLS(d)
 	d.Authorizers.Add(rbac.Name, func() auth.AuthorizerDriver { return new(rbac.Settings) })
+
+	d.Sinks.Add(file.Name, func() audit.Driver { return new(file.Settings) })
+	d.Sinks.Add(stdout.Name, func() audit.Driver { return new(stdout.Settings) })
 
 	d.Formats.Add("json", func() format.Format { return json.New() })
 	addYAML(d)
