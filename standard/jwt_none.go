@@ -1,0 +1,7 @@
+//go:build no_jwt
+
+package standard
+
+import "github.com/setpointhq/setpoint/server"
+
+func addJWT(*server.Drivers) {}

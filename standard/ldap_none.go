@@ -1,0 +1,7 @@
+//go:build no_ldap
+
+package standard
+
+import "github.com/setpointhq/setpoint/server"
+
+func addLDAP(*server.Drivers) {}
