@@ -66,7 +66,7 @@ func (n *node) secure(key string, files protocol.TLSFiles) (*tls.Config, error) 
 		}
 		n.background("certificate of "+key, certificate.Run)
 	}
-	return tlsConfig(whole, certificate)
+	return n.tlsConfig(whole, certificate)
 }
 
 // listen binds an address for a protocol that has a port of its own.

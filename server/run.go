@@ -68,6 +68,7 @@ type node struct {
 
 	http, admin *port
 	certificate *certs.Keeper
+	certified   certified
 	cluster     *cluster.Cluster // nil for a lone node
 	engine      store.Store      // the store itself; what else it can do is asked of it
 	store       store.Store      // the same, measured

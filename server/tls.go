@@ -17,7 +17,7 @@ type TLSSettings struct {
 	Enabled        bool   `yaml:"enabled" doc:"whether the HTTP port speaks TLS; false only on loopback, or with plain_remote"`
 	CertFile       string `yaml:"cert_file" doc:"the PEM file of the certificate with its intermediates; it is read again when it changes. Empty: the node makes one for itself and renews it"`
 	KeyFile        string `yaml:"key_file" doc:"the PEM file of the certificate's private key; needed with cert_file"`
-	ClientCAFile   string `yaml:"client_ca_file" doc:"the PEM file of authorities; if given, every client must show a certificate that one of them issued"`
+	ClientCAFile   string `yaml:"client_ca_file" doc:"the PEM file of authorities; if given, every client must show a certificate that one of them issued, or is not connected; who it is that has one, a driver like mtls says"`
 	PlainRemote    bool   `yaml:"plain_remote" doc:"with enabled: false, listen on addresses that other machines reach all the same: only for a proxy in front that ends TLS, on a network that is trusted"`
 	SelfSignedName string `yaml:"self_signed_name" doc:"a further DNS name or IP address that the certificate that the node makes for itself is for"`
 }
@@ -60,7 +60,7 @@ func openCertificate(s *Settings, peering *store.Peering, log *slog.Logger) (*ce
 	return k, nil
 }
 
-// tlsConfig is the TLS configuration of a listener.
+// tlsConfig is the TLS configuration of a listener, but for what drivers ask.
 func tlsConfig(s TLSSettings, certificate *certs.Keeper) (*tls.Config, error) {
 	conf := &tls.Config{
 		MinVersion:     tls.VersionTLS12,

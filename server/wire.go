@@ -106,7 +106,7 @@ func (n *node) openHTTP(peering *store.Peering) (err error) {
 		if n.certificate, err = openCertificate(n.settings, peering, n.log); err != nil {
 			return err
 		}
-		if n.http.tls, err = tlsConfig(n.settings.TLS, n.certificate); err != nil {
+		if n.http.tls, err = n.tlsConfig(n.settings.TLS, n.certificate); err != nil {
 			return err
 		}
 		n.background("certificate", n.certificate.Run)
@@ -158,6 +158,9 @@ func (n *node) openAuth(ctx context.Context, env auth.Env) (chain auth.Chain, pa
 	for _, chosen := range n.settings.Auth.Chosen() {
 		a, err := chosen.Settings.Open(ctx, env)
 		if err != nil {
+			return nil, nil, nil, err
+		}
+		if err := n.certified.add(chosen.Name, a, n.settings.TLS.Enabled); err != nil {
 			return nil, nil, nil, err
 		}
 		chain = append(chain, a)

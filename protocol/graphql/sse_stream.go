@@ -22,7 +22,7 @@ type eventStream struct {
 	stream
 	transport *transport
 	ctx       context.Context  // who the client is, for as long as the stream lasts
-	token     auth.Credentials // with which the stream was opened, if it was a token
+	token     auth.Credentials // with which the stream was opened, if it was a token or a certificate
 	carrier   carrier
 	bytes     int   // written since it was last looked at
 	err       error // of the first write that failed; nothing is written after it
@@ -36,13 +36,13 @@ type carrier interface {
 
 // identify remembers who asks for a stream.
 func (e *eventStream) identify(r *http.Request) error {
-	if auth.FromContext(r.Context()).TokenID == "" {
-		return nil
+	given, err := caller.Credentials(r, auth.RequestFrom(r.Context()).Address)
+	if err != nil || auth.FromContext(r.Context()).TokenID == "" && given.Said() {
+		return err
 	}
-	given, err := caller.Credentials(r.Header, auth.RequestFrom(r.Context()).Address)
 	given.Token = config.NewSecret(strings.Clone(given.Token.Reveal())) // without the request around it
 	e.token = given
-	return err
+	return nil
 }
 
 // hello tells the client how long to wait before it reconnects: a different time
@@ -70,8 +70,8 @@ func (e *eventStream) bye() {
 // beat sends a comment, by which both ends know that the stream lives.
 func (e *eventStream) beat() { e.Text(": heartbeat\n\n") }
 
-// isProven looks whether the token that the stream was opened with is still good, and
-// tells the client if it is not. Rights, and a password that it was opened with, are
+// isProven looks whether the token or certificate that the stream was opened with is
+// still good, and tells the client if it is not. Rights, and a password that it was opened with, are
 // looked at by the watch: with every delivery, and after each heartbeat.
 func (e *eventStream) isProven() bool {
 	if e.token.Empty() {

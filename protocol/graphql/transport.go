@@ -79,8 +79,9 @@ func (t *transport) tryConnect(w http.ResponseWriter, r *http.Request) error {
 	}
 	c := &conn{transport: t, client: s.client, unfit: s.Subprotocol == ""}
 	if !s.given.Empty() {
-		if c.identity, err = t.prove(r.Context(), s.given); err != nil {
-			return err
+		c.identity, err = t.prove(r.Context(), s.given)
+		if err != nil && (s.given.Said() || !isRefusal(err)) {
+			return err // but by a certificate alone, who it is may still be said
 		}
 		c.given = s.given
 	}
@@ -107,7 +108,7 @@ func (t *transport) check(r *http.Request) (s shake, err error) {
 	// So that nothing of the request is held with them.
 	s.client.ID, s.client.Slot = strings.Clone(s.client.ID), strings.Clone(s.client.Slot)
 	s.client.Address = auth.RequestFrom(r.Context()).Address
-	s.given, err = caller.Credentials(r.Header, s.client.Address)
+	s.given, err = caller.Credentials(r, s.client.Address)
 	return s, err
 }
 

@@ -61,10 +61,10 @@ func (c *conn) outOfPatience() {
 	}
 }
 
-// Beat implements socket.Session: it looks whether the token that the client showed
-// is still good. Rights, and a password, are looked at with every delivery.
+// Beat implements socket.Session: it looks whether the token or certificate that the
+// client showed is still good. Rights, and a password, are looked at with every delivery.
 func (c *conn) Beat() {
-	if c.identity.TokenID == "" {
+	if c.identity.Anonymous() || c.identity.TokenID == "" && c.given.Said() {
 		return
 	}
 	if _, err := c.transport.api.auth.Authenticate(c.Context(), c.given); isRefusal(err) {
@@ -129,10 +129,11 @@ func (c *conn) greet(payload json.RawMessage) {
 	c.patience.Stop()
 	c.patience = nil // what lasts is to be small
 	g, err := readInit(payload, c.Request().Address)
-	if err == nil && known && !g.given.Empty() {
+	said := g.given.Said()
+	if err == nil && known && c.given.Said() && said { // nobody else writes it
 		err = problem.Malformed("message.payload", "credentials came already when you connected")
 	}
-	if err == nil && !known {
+	if err == nil && (!known || said) { // what is said comes before a certificate
 		err = c.prove(g.given)
 	}
 	c.Lock()

@@ -164,6 +164,7 @@ func (c *call) identify() (auth.Identity, error) {
 	if err != nil {
 		return auth.Identity{}, err
 	}
+	given.Certificates = c.came().certificates()
 	identity, err := c.api.auth.Authenticate(c.ctx, given)
 	if err != nil {
 		c.api.noteFailure(c.ctx, given.Username, err)

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/setpointhq/setpoint/config"
+	"github.com/setpointhq/setpoint/protocol/internal/caller"
 )
 
 const mediaType = "application/grpc"
@@ -61,7 +62,7 @@ func (a *api) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s := &httpStream{
 		api: a, w: w, control: http.NewResponseController(w), body: r.Body, media: media,
-		origin: origin{Context: r.Context(), header: r.Header, http: true, address: r.RemoteAddr},
+		origin: origin{Context: r.Context(), header: r.Header, http: true, address: r.RemoteAddr, shown: caller.Certificates(r)},
 		cancel: func() {}, // which a call that is none keeps
 	}
 	s.finish(s.serve(r))

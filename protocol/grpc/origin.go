@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"context"
+	"crypto/x509"
 	"net/textproto"
 	"time"
 
@@ -30,8 +31,9 @@ type wire interface {
 type origin struct {
 	context.Context
 	header  map[string][]string
-	http    bool   // the header is written as in HTTP/1
-	address string // of the peer; empty if the context has it
+	http    bool                // the header is written as in HTTP/1
+	address string              // of the peer; empty if the context has it
+	shown   []*x509.Certificate // by the peer to the HTTP port
 }
 
 type originKey struct{}
@@ -77,6 +79,16 @@ func (o *origin) peer() string {
 	}
 	known, _ := o.connection()
 	return known.address
+}
+
+// certificates are those that the peer of the connection has shown. What metadata say
+// of certificates is never believed.
+func (o *origin) certificates() []*x509.Certificate {
+	if o.http {
+		return o.shown
+	}
+	known, _ := o.connection()
+	return known.certificates
 }
 
 // connection returns what is known of the connection; false for one to the HTTP port.

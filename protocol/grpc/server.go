@@ -3,6 +3,7 @@ package grpc
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"net"
 	"time"
@@ -67,8 +68,9 @@ func newSecurity(secure *tls.Config) *security {
 // connection is what is known of a connection to the own port.
 type connection struct {
 	credentials.CommonAuthInfo
-	address string
-	since   time.Time
+	address      string
+	since        time.Time
+	certificates []*x509.Certificate // that the client has shown
 }
 
 // AuthType implements credentials.AuthInfo.
@@ -90,7 +92,7 @@ func (s *security) ServerHandshake(raw net.Conn) (net.Conn, credentials.AuthInfo
 		_ = raw.Close() // nothing was said that could be lost
 		return nil, nil, err
 	}
-	known.SecurityLevel = credentials.PrivacyAndIntegrity
+	known.SecurityLevel, known.certificates = credentials.PrivacyAndIntegrity, conn.ConnectionState().PeerCertificates
 	return conn, known, nil
 }
 

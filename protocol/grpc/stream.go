@@ -278,11 +278,12 @@ func (s *stream) retry() *durationpb.Duration {
 	return jittered(s.api.settings.StreamRetry, rand.Int64N)
 }
 
-// prove looks whether the token that the stream was opened with is still good,
-// and has every subscription look whether its rights are: Next does. A password
+// prove looks whether the token or certificate that the stream was opened with is
+// still good, and has every subscription look whether its rights are: Next does. A password
 // Next looks at as well.
 func (s *stream) prove() {
-	if auth.FromContext(s.call.ctx).TokenID != "" {
+	byCertificate := len(s.call.came().values("authorization")) == 0
+	if byCertificate || auth.FromContext(s.call.ctx).TokenID != "" {
 		_, err := s.call.identify()
 		if kind := config.KindOf(err); err != nil && (kind == config.Unauthenticated || kind == config.Denied) {
 			s.finish(err)

@@ -62,7 +62,7 @@ func (a *api) admit(ctx context.Context, r *http.Request, address string) (conte
 	if a.public[r.URL.Path] == r.Method {
 		return ctx, nil
 	}
-	given, err := caller.Credentials(r.Header, address)
+	given, err := caller.Credentials(r, address)
 	if err != nil {
 		return ctx, err
 	}

@@ -26,7 +26,7 @@ type stream struct {
 	watch   *center.Watch
 	sort    fragment.Sort
 	stale   bool             // the client was told that this node is cut off
-	token   auth.Credentials // with which the stream was opened, if it was a token
+	token   auth.Credentials // with which the stream was opened, if it was a token or a certificate
 	carrier carrier
 }
 
@@ -50,11 +50,10 @@ func (e bulletin) weight() int { return len(e.chunk) + 256 }
 // identify remembers who asks for a stream.
 func (s *stream) identify(r *http.Request) error {
 	id := auth.FromContext(r.Context())
-	if id.TokenID == "" {
-		return nil
+	given, err := caller.Credentials(r, auth.RequestFrom(r.Context()).Address)
+	if id.TokenID != "" || !given.Said() {
+		s.token = given
 	}
-	var err error
-	s.token, err = caller.Credentials(r.Header, auth.RequestFrom(r.Context()).Address)
 	return err
 }
 
@@ -156,8 +155,8 @@ func (s *stream) beat() bool {
 	return s.send(func(out *output) { out.Text(": heartbeat\n\n") })
 }
 
-// isProven looks whether the token that the stream was opened with is still good,
-// and tells the client if it is not. Rights, and a password that it was opened with,
+// isProven looks whether the token or certificate that the stream was opened with is
+// still good, and tells the client if it is not. Rights, and a password that it was opened with,
 // are looked at by Next: with every delivery, and after each beat.
 func (s *stream) isProven() bool {
 	if s.token.Empty() {

@@ -45,10 +45,10 @@ func (c *conn) outOfPatience() {
 	}
 }
 
-// Beat implements socket.Session: it looks whether the token that the client showed
-// is still good. Rights, and a password, are looked at with every delivery.
+// Beat implements socket.Session: it looks whether the token or certificate that the
+// client showed is still good. Rights, and a password, are looked at with every delivery.
 func (c *conn) Beat() {
-	if c.identity.TokenID == "" {
+	if c.identity.Anonymous() || c.identity.TokenID == "" && c.given.Said() {
 		return
 	}
 	if _, err := c.gateway.auth.Authenticate(c.Context(), c.given); isRefusal(err) {

@@ -76,21 +76,23 @@ func (c *conn) hello(m *hello) error {
 	if m.Basic != nil {
 		given.Username, given.Password = m.Basic.Username, m.Basic.Password
 	}
-	known := !c.identity.Anonymous()
+	known := !c.identity.Anonymous() && (c.given.Said() || !given.Said()) // what is said comes before a certificate
 	switch {
 	case m.Basic != nil && (!m.Token.Empty() || m.Basic.Username == ""):
 		return problem.Malformed("message.basic", "want a username and a password, and no token beside them")
-	case known && !given.Empty():
+	case known && given.Said():
 		return problem.Malformed("message.token", "credentials came already when you connected")
 	case !known:
 		id, err := c.gateway.prove(c.Context(), given)
+		c.Lock()
+		c.identity, c.given = id, given // nobody, with an error, whatever the certificate says
+		c.Unlock()
 		if err != nil {
 			return err
 		}
-		c.Lock()
-		c.identity, c.given = id, given
-		c.Unlock()
-		c.patience.Stop()
+		if c.patience != nil {
+			c.patience.Stop()
+		}
 	}
 	c.client = merged(c.client, client)
 	c.reply(c.gateway.welcome())

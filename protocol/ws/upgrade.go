@@ -58,8 +58,9 @@ func (g *gateway) connect(w http.ResponseWriter, r *http.Request, request auth.R
 	}
 	c := &conn{gateway: g, client: shake.client}
 	if !shake.given.Empty() {
-		if c.identity, err = g.prove(r.Context(), shake.given); err != nil {
-			return err
+		c.identity, err = g.prove(r.Context(), shake.given)
+		if err != nil && (shake.given.Said() || !isRefusal(err)) {
+			return err // but by a certificate alone, who it is may still be said
 		}
 		c.given = shake.given
 	}
@@ -85,7 +86,7 @@ func (g *gateway) check(r *http.Request, request auth.Request) (s handshake, err
 	}
 	s.client = clone(s.client)
 	s.client.Address = request.Address
-	if s.given, err = caller.Credentials(r.Header, request.Address); err != nil {
+	if s.given, err = caller.Credentials(r, request.Address); err != nil {
 		return s, err
 	}
 	return s, s.readSubprotocols()
@@ -104,7 +105,7 @@ func (s *handshake) readSubprotocols() error {
 		token, isToken := strings.CutPrefix(item, tokenPrefix)
 		switch {
 		case !isToken:
-		case !s.given.Empty():
+		case s.given.Said():
 			return problem.Malformed(name, "credentials are given twice")
 		case token == "":
 			return problem.Malformed(name, "it holds no token")
