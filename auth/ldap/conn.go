@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,14 +32,24 @@ type dialer struct {
 	tls       *tls.Config // nil for a connection that stays plain
 	connect   time.Duration
 	request   time.Duration
+	now       func() time.Time
+
+	// While it is known that the directory cannot be reached, nobody is made to
+	// wait until that shows again.
+	mu      sync.Mutex
+	down    error
+	retryAt time.Time
 }
 
-func newDialer(s *Settings) (*dialer, error) {
+// retryAfter is how long a directory that could not be reached is left alone.
+const retryAfter = time.Second
+
+func newDialer(s *Settings, now func() time.Time) (*dialer, error) {
 	host, address, encrypted, err := s.address()
 	if err != nil {
 		return nil, config.Errorf(config.Invalid, "open", place, "%w", err)
 	}
-	d := &dialer{address: address, encrypted: encrypted, connect: s.ConnectTimeout, request: s.RequestTimeout}
+	d := &dialer{address: address, encrypted: encrypted, connect: s.ConnectTimeout, request: s.RequestTimeout, now: now}
 	if !encrypted && !s.StartTLS {
 		return d, nil
 	}
@@ -49,22 +60,31 @@ func newDialer(s *Settings) (*dialer, error) {
 	if s.CAFile == "" {
 		return d, nil
 	}
-	authorities, err := os.ReadFile(s.CAFile)
+	d.tls.RootCAs, err = authorities(s.CAFile)
+	return d, err
+}
+
+func authorities(file string) (*x509.CertPool, error) {
+	text, err := os.ReadFile(file)
 	if err != nil {
 		return nil, config.Errorf(config.Invalid, "open", place+".ca_file", "%w", err)
 	}
-	d.tls.RootCAs = x509.NewCertPool()
-	if !d.tls.RootCAs.AppendCertsFromPEM(authorities) {
-		return nil, config.Errorf(config.Invalid, "open", place+".ca_file", "%s holds no certificate in PEM form", s.CAFile)
+	all := x509.NewCertPool()
+	if !all.AppendCertsFromPEM(text) {
+		return nil, config.Errorf(config.Invalid, "open", place+".ca_file", "%s holds no certificate in PEM form", file)
 	}
-	return d, nil
+	return all, nil
 }
 
 // dial connects, encrypted wherever settings ask for it.
-func (d *dialer) dial(ctx context.Context) (*conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, d.connect)
+func (d *dialer) dial(caller context.Context) (*conn, error) {
+	if err := d.known(); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(caller, d.connect)
 	defer cancel()
 	raw, err := new(net.Dialer).DialContext(ctx, "tcp", d.address)
+	d.learn(caller, err)
 	if err != nil {
 		return nil, err
 	}
@@ -77,6 +97,26 @@ func (d *dialer) dial(ctx context.Context) (*conn, error) {
 	c.ldap = ldap.NewConn(c.raw, d.tls != nil)
 	c.ldap.Start()
 	return c, nil
+}
+
+// known returns why the directory could not be reached a moment ago.
+func (d *dialer) known() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.down != nil && d.now().Before(d.retryAt) {
+		return fmt.Errorf("not tried again yet: %w", d.down)
+	}
+	return nil
+}
+
+// learn notes how reaching it went, unless it was the caller who gave up.
+func (d *dialer) learn(caller context.Context, err error) {
+	if err != nil && caller.Err() != nil {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.down, d.retryAt = err, d.now().Add(retryAfter)
 }
 
 func (d *dialer) secure(ctx context.Context, raw net.Conn) (net.Conn, error) {

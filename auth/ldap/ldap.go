@@ -14,6 +14,7 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/auth/internal/recent"
 	"github.com/setpointhq/setpoint/auth/throttle"
 	"github.com/setpointhq/setpoint/config"
 )
@@ -40,7 +41,21 @@ type Authenticator struct {
 	remembered *memory
 	perUser    *throttle.Limiter
 	perAddress *throttle.Limiter
+	// Visits that led to a login are familiar for a while, and counted apart from
+	// strangers', so that nobody can keep a user out who comes from where it always
+	// does.
+	familiar *recent.Map[visit, struct{}]
+	perVisit *throttle.Limiter
 }
+
+// visit is a user's name, as claimed, with the network that it comes from.
+type visit struct{ user, network string }
+
+// An address from which a user logged in stays known for that user so long.
+const (
+	familiarTime = 24 * time.Hour
+	familiarMost = 10_000
+)
 
 func open(s Settings, env auth.Env, d *dialer) *Authenticator {
 	a := &Authenticator{
@@ -56,6 +71,8 @@ func open(s Settings, env auth.Env, d *dialer) *Authenticator {
 		remembered: newMemory(s.RememberMost, s.Remember, env.Now),
 		perUser:    throttle.New(s.PerUser, env.Now),
 		perAddress: throttle.New(s.PerAddress, env.Now),
+		familiar:   recent.New[visit, struct{}](familiarMost, familiarTime, env.Now),
+		perVisit:   throttle.New(s.PerUser, env.Now),
 	}
 	if s.GroupBaseDN != "" {
 		a.groupBase, _ = ldap.ParseDN(s.GroupBaseDN) // valid, as Validate has seen
@@ -91,10 +108,13 @@ func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (a
 	if id, ok := a.remembered.right.Get(d); ok {
 		return id, true, nil
 	}
-	id, err := a.prove(ctx, &attempt{
-		name: name, password: c.Password.Reveal(), digest: d,
-		keys: []string{fold(name)}, network: throttle.Network(c.Address),
-	})
+	at := &attempt{name: name, password: c.Password.Reveal(), digest: d, network: throttle.Network(c.Address)}
+	at.failures = a.perUser
+	if _, ok := a.familiar.Get(at.visit()); ok {
+		at.failures, at.apart = a.perVisit, at.network
+	}
+	at.countAs("name " + fold(name))
+	id, err := a.prove(ctx, at)
 	return id, true, err
 }
 
@@ -116,9 +136,16 @@ type attempt struct {
 	name     string
 	password string
 	digest   digest
-	keys     []string // what the user's failures are counted under: name and entry
 	network  string
+	failures *throttle.Limiter // where the user's failures are counted
+	apart    string            // the network, if failures from it are counted apart
+	keys     []string          // what they are counted under: name and entry
 }
+
+// countAs has the user's failures counted under a name more.
+func (at *attempt) countAs(key string) { at.keys = append(at.keys, at.apart+" "+key) }
+
+func (at *attempt) visit() visit { return visit{user: fold(at.name), network: at.network} }
 
 // errRefused says that the password is not the user's, or that there is no such
 // user. It never leaves the driver.
@@ -146,10 +173,7 @@ func (a *Authenticator) prove(caller context.Context, at *attempt) (auth.Identit
 	id, err := a.ask(ctx, at)
 	switch {
 	case err == nil:
-		for _, key := range at.keys {
-			a.perUser.Clear(key)
-		}
-		a.remembered.right.Put(at.digest, id)
+		a.accept(at, id)
 		return id, nil
 	case errors.Is(err, errRefused):
 		return auth.Identity{}, a.refuse(at, err)
@@ -174,7 +198,7 @@ func (a *Authenticator) ask(ctx context.Context, at *attempt) (auth.Identity, er
 	if entry != nil {
 		dn = entry.DN
 		// The directory may know one user by many names.
-		at.keys = append(at.keys, "entry "+fold(dn))
+		at.countAs("entry " + fold(dn))
 		if err := a.mayTry(at); err != nil {
 			return auth.Identity{}, err
 		}
@@ -282,15 +306,27 @@ func (a *Authenticator) identify(ctx context.Context, in searcher, entry *ldap.E
 func (a *Authenticator) mayTry(at *attempt) error {
 	wait := []time.Duration{a.perAddress.Wait(at.network)}
 	for _, key := range at.keys {
-		wait = append(wait, a.perUser.Wait(key))
+		wait = append(wait, at.failures.Wait(key))
 	}
 	return throttle.Check(wait...)
+}
+
+// accept remembers the password and clears the user's failures, but not the
+// address's, or an attacker's own account would wash off its guesses.
+func (a *Authenticator) accept(at *attempt, id auth.Identity) {
+	for _, key := range at.keys {
+		at.failures.Clear(key)
+	}
+	if at.network != "" {
+		a.familiar.Put(at.visit(), struct{}{})
+	}
+	a.remembered.right.Put(at.digest, id)
 }
 
 // refuse counts the failure and says the same whatever was wrong; the log knows.
 func (a *Authenticator) refuse(at *attempt, why error) error {
 	for _, key := range at.keys {
-		a.perUser.Fail(key)
+		at.failures.Fail(key)
 	}
 	a.perAddress.Fail(at.network)
 	if why != errRefused { //nolint:errorlint // bare, it has nothing to tell

@@ -270,6 +270,34 @@ func TestGuessesAreCountedForTheUserWhateverTheSpelling(t *testing.T) {
 	}
 }
 
+func TestStrangersCannotKeepAUserOut(t *testing.T) {
+	f := opened(t, over(startSlapd(t)))
+	if _, err := f.login(t, alice, password); err != nil {
+		t.Fatal(err)
+	}
+	f.clock.pass(time.Hour) // the password is no longer remembered, the address is
+	stranger := func(password string) error {
+		c := credentials(alice, password)
+		c.Address = "198.51.100.1"
+		_, _, err := f.Authenticate(t.Context(), c)
+		return err
+	}
+	for range 5 {
+		wantKind(t, "a guess", config.Unauthenticated, stranger("guess"))
+	}
+	wantKind(t, "from elsewhere", config.Throttled, stranger(password))
+	if _, err := f.login(t, alice, password); err != nil {
+		t.Errorf("want the user in from where it came before, got %v", err)
+	}
+	f.clock.pass(time.Hour)
+	for range 5 {
+		_, err := f.login(t, alice, "guess")
+		wantKind(t, "a guess from there", config.Unauthenticated, err)
+	}
+	_, err := f.login(t, alice, password)
+	wantKind(t, "after guesses from there", config.Throttled, err)
+}
+
 func TestStartTLS(t *testing.T) {
 	server := startSlapd(t)
 	start := func(s *Settings) { s.URL, s.StartTLS = "ldap://"+server.plain, true }
@@ -343,8 +371,33 @@ func TestRememberedWhileTheDirectoryIsDown(t *testing.T) {
 	f.clock.pass(time.Minute)
 	_, err = f.login(t, alice, password)
 	wantKind(t, "after a minute", config.Unavailable, err)
-	if wait := f.perUser.Wait("alice"); wait != 0 {
+	if wait := f.perUser.Wait(" name alice"); wait != 0 {
 		t.Errorf("want nothing counted while the directory did not decide, got a wait of %s", wait)
+	}
+}
+
+func TestDirectoryThatCannotBeReachedIsLeftAloneForAMoment(t *testing.T) {
+	server := startFake(t, obliging)
+	s := server.settings(func(s *Settings) { s.Remember = 0 })
+	address := server.listener.Addr().String()
+	server.stop()
+	f := opened(t, s)
+	_, err := f.login(t, alice, password)
+	wantKind(t, "nobody there", config.Unavailable, err)
+
+	again := startFake(t, obliging)
+	f.dialer.address = again.listener.Addr().String() // in the place of the other
+	if f.dialer.tls.RootCAs, err = authorities(again.ca); err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.login(t, alice, password)
+	wantKind(t, "a moment later", config.Unavailable, err)
+	if saw := again.saw(); len(saw) != 0 || !strings.Contains(f.log.String(), address) {
+		t.Errorf("want it not tried, and the log to say what was; it saw %q, got the log %s", saw, f.log)
+	}
+	f.clock.pass(retryAfter)
+	if _, err := f.login(t, alice, password); err != nil {
+		t.Errorf("want it tried again, got %v", err)
 	}
 }
 

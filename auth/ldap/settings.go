@@ -204,11 +204,12 @@ func (s *Settings) Open(_ context.Context, env auth.Env) (auth.Authenticator, er
 	if env.Directory == nil {
 		return nil, config.Errorf(config.Internal, "open", place, "opened without a directory of users")
 	}
-	d, err := newDialer(s)
+	env = env.WithDefaults()
+	d, err := newDialer(s, env.Now)
 	if err != nil {
 		return nil, err
 	}
-	return open(*s, env.WithDefaults(), d), nil
+	return open(*s, env, d), nil
 }
 
 // address returns host and port of the directory.
