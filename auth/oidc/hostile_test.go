@@ -348,7 +348,7 @@ func TestIntrospectionsOfAHostileProvider(t *testing.T) {
 		kind   config.ErrorKind
 		answer string
 	}{
-		"not active":             {no, `{"active":false}`},
+		"not active":             {no, `{"active":false,"sub":"a","aud":"web"}`},
 		"nothing said":           {no, `{}`},
 		"for nobody":             {no, `{"active":true,"sub":"a"}`},
 		"for somebody else":      {no, `{"active":true,"sub":"a","aud":["x"],"client_id":"y"}`},
@@ -374,6 +374,62 @@ func TestIntrospectionsOfAHostileProvider(t *testing.T) {
 			t.Errorf("%s: want it taken and nobody proved, got %v, %+v and the log %s", name, ok, id, f.logs)
 		}
 	}
+}
+
+func TestAnAnswerIsBelievedNoLongerThanTheTokenLives(t *testing.T) {
+	h := startHostile(t)
+	asked := 0
+	h.pages["/introspect"] = func(w http.ResponseWriter, _ *http.Request) {
+		asked++
+		answer(w, map[string]any{"active": true, "sub": "alice", "aud": "web", "groups": "dev", "exp": time.Now().Add(10 * time.Second).Unix()})
+	}
+	f := openAt(t, h.Server, func(s *Settings) { s.Introspect = true })
+	prove := func(want int) {
+		t.Helper()
+		_, _, err := f.Authenticate(t.Context(), auth.Credentials{Token: config.NewSecret("opaque")})
+		if err != nil && want == 1 || asked != want {
+			t.Errorf("want the provider asked %d times, got %d, %v", want, asked, err)
+		}
+	}
+	prove(1)
+	prove(1)
+	f.clock.pass(11 * time.Second)
+	prove(2)
+}
+
+func TestTheAnswerToAnotherLoginIsNotEvenAskedAbout(t *testing.T) {
+	h := startHostile(t)
+	p := openAt(t, h.Server, nil).provider
+	_, err := h.login(t.Context(), p, url.Values{"state": {"another"}})
+	wantKind(t, "another state", config.Unauthenticated, err)
+	if h.posted != nil {
+		t.Errorf("want the code shown to nobody, got %v", h.posted)
+	}
+}
+
+func TestOnlyTLSIsSpokenAndNoRedirectFollowed(t *testing.T) {
+	var leaked atomic.Int64
+	plain := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { leaked.Add(1) }))
+	defer plain.Close()
+	h := startHostile(t)
+	h.pages["/away"] = redirect(h.URL + "/taken")
+	h.pages["/taken"] = func(http.ResponseWriter, *http.Request) { leaked.Add(1) }
+	client := openAt(t, h.Server, nil).provider.http
+	if answer, err := client.Get(plain.URL); err == nil {
+		_ = answer.Body.Close()
+		t.Errorf("want plain http refused, got %s", answer.Status)
+	}
+	answer, err := client.Get(h.URL + "/away")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = answer.Body.Close()
+	if answer.StatusCode != http.StatusTemporaryRedirect || leaked.Load() != 0 {
+		t.Errorf("want the redirect not followed, got %s and %d requests", answer.Status, leaked.Load())
+	}
+	untrusting := openAt(t, h.Server, func(s *Settings) { s.CAFile = "" }).provider
+	_, _, err = untrusting.Begin(t.Context(), callback)
+	wantKind(t, "an authority nobody knows", config.Unavailable, err)
 }
 
 func TestDevicesOfAHostileProvider(t *testing.T) {

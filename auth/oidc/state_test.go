@@ -161,3 +161,21 @@ func TestTheSecretIsReadAnewFromItsFile(t *testing.T) {
 		}
 	}
 }
+
+func BenchmarkAuthenticateRemembered(b *testing.B) {
+	s := valid()
+	s.Introspect = true
+	opened, err := s.Open(b.Context(), auth.Env{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	a := opened.(*Authenticator)
+	c := auth.Credentials{Token: config.NewSecret(strings.Repeat("x", 40))}
+	a.remembered.Put(a.digest(c.Token.Reveal()), proved{id: auth.Identity{Subject: "oidc:alice"}, until: time.Now().Add(time.Hour)})
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := a.Authenticate(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
