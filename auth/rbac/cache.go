@@ -10,12 +10,14 @@ import (
 )
 
 // How much is remembered: so many identities, and so many grants of theirs, which
-// cost some 200 bytes each. An identity that has more than its shard may hold is
-// remembered alone.
+// cost some 200 bytes each. An identity counts for no more than a quarter of its
+// shard, or one that has very many grants and its neighbours would forever turn
+// each other out.
 const (
 	shards           = 32
 	identitiesAShard = 256
 	grantsAShard     = 16 << 10
+	mostOfAShard     = grantsAShard / 4
 )
 
 // settling is how often the Directory is read anew when it changes meanwhile.
@@ -50,7 +52,7 @@ type shard struct {
 type entry struct {
 	renewing sync.Mutex
 	current  atomic.Pointer[standing]
-	used     atomic.Bool // since the shard was last cleared out
+	used     atomic.Bool // more than once since the shard was last cleared out
 }
 
 // standing returns what holds for the identity as of now. It is not anonymous.
@@ -64,10 +66,10 @@ func (c *cache) standing(id *auth.Identity) *standing {
 	if e == nil {
 		e = sh.add(k)
 	}
-	if !e.used.Load() { // or every reader would write to the same memory
-		e.used.Store(true)
-	}
 	if s := e.current.Load(); s != nil && s.generation == c.directory.Generation() && s.is(id) {
+		if !e.used.Load() { // or every reader would write to the same memory
+			e.used.Store(true)
+		}
 		return s
 	}
 	s, compiled := e.renew(c.directory, id)
@@ -151,7 +153,7 @@ func (s *shard) clearOut(keep *entry) {
 
 func (e *entry) weight() int {
 	if s := e.current.Load(); s != nil {
-		return s.weight
+		return min(s.weight, mostOfAShard)
 	}
 	return 1
 }

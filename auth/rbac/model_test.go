@@ -48,7 +48,7 @@ func holds(g auth.Grant, path string) bool {
 		if i >= len(names) || names[i] == "" {
 			return false
 		}
-		if prefix, open := strings.CutSuffix(want, "*"); names[i] != want && !(open && strings.HasPrefix(names[i], prefix)) {
+		if prefix, open := strings.CutSuffix(want, "*"); names[i] != want && (!open || !strings.HasPrefix(names[i], prefix)) {
 			return false
 		}
 	}

@@ -16,10 +16,18 @@ type node struct {
 	// branches which cannot matter are not walked.
 	allowBelow, denyBelow auth.Verb
 
-	named   map[string]*node // by name
-	every   *node            // for every name: "*" in a pattern
-	open    map[string]*node // for names that begin so: "db-*" in a pattern
-	lengths []int            // of the keys of open, each once
+	// Most nodes have one child, which takes less without a map.
+	first     *node
+	firstName string
+	named     map[string]*node // the other children, by name
+	every     *node            // for every name: "*" in a pattern
+	open      *prefixes        // for names that begin so: "db-*" in a pattern
+}
+
+// prefixes are the children for names that begin in some way.
+type prefixes struct {
+	nodes   map[string]*node
+	lengths []int // of the keys, each once
 }
 
 // add puts a grant of the verbs into the tree.
@@ -50,22 +58,44 @@ func (n *node) child(p part) *node {
 		}
 		return n.every
 	}
-	table := &n.named
 	if p.open {
-		table = &n.open
-		if !slices.Contains(n.lengths, len(p.text)) {
-			n.lengths = append(n.lengths, len(p.text))
+		return n.openChild(p.text)
+	}
+	if n.first == nil {
+		n.first, n.firstName = &node{}, p.text
+	}
+	c := n.at(p.text)
+	if c == nil {
+		if n.named == nil {
+			n.named = map[string]*node{}
 		}
-	}
-	if *table == nil {
-		*table = map[string]*node{}
-	}
-	c, ok := (*table)[p.text]
-	if !ok {
 		c = &node{}
-		(*table)[p.text] = c
+		n.named[p.text] = c
 	}
 	return c
+}
+
+func (n *node) openChild(prefix string) *node {
+	if n.open == nil {
+		n.open = &prefixes{nodes: map[string]*node{}}
+	}
+	c, ok := n.open.nodes[prefix]
+	if !ok {
+		c = &node{}
+		n.open.nodes[prefix] = c
+		if !slices.Contains(n.open.lengths, len(prefix)) {
+			n.open.lengths = append(n.open.lengths, len(prefix))
+		}
+	}
+	return c
+}
+
+// at returns the child of just that name, nil if there is none.
+func (n *node) at(name string) *node {
+	if n.first != nil && n.firstName == name {
+		return n.first
+	}
+	return n.named[name]
 }
 
 // says adds up what the tree says of the verbs at the place with these names, the
@@ -76,7 +106,7 @@ func (n *node) says(verbs auth.Verb, names []string) (allow, deny auth.Verb) {
 		return allow, deny
 	}
 	name, rest := names[0], names[1:]
-	if c := n.named[name]; c != nil && (c.allowBelow|c.denyBelow)&verbs != 0 {
+	if c := n.at(name); c != nil && (c.allowBelow|c.denyBelow)&verbs != 0 {
 		a, d := c.says(verbs, rest)
 		allow, deny = allow|a, deny|d
 	}
@@ -84,11 +114,14 @@ func (n *node) says(verbs auth.Verb, names []string) (allow, deny auth.Verb) {
 		a, d := c.says(verbs, rest)
 		allow, deny = allow|a, deny|d
 	}
-	for _, length := range n.lengths {
+	if n.open == nil {
+		return allow, deny
+	}
+	for _, length := range n.open.lengths {
 		if length > len(name) {
 			continue
 		}
-		if c := n.open[name[:length]]; c != nil && (c.allowBelow|c.denyBelow)&verbs != 0 {
+		if c := n.open.nodes[name[:length]]; c != nil && (c.allowBelow|c.denyBelow)&verbs != 0 {
 			a, d := c.says(verbs, rest)
 			allow, deny = allow|a, deny|d
 		}
@@ -108,14 +141,17 @@ func (n *node) deniesAll(verb auth.Verb, parts []part) bool {
 	if c := n.every; c != nil && c.deniesAll(verb, rest) {
 		return true
 	}
-	if c := n.named[p.text]; c != nil && !p.open && c.deniesAll(verb, rest) {
+	if c := n.at(p.text); c != nil && !p.open && c.deniesAll(verb, rest) {
 		return true
 	}
-	for _, length := range n.lengths {
+	if n.open == nil {
+		return false
+	}
+	for _, length := range n.open.lengths {
 		if length > len(p.text) {
 			continue
 		}
-		if c := n.open[p.text[:length]]; c != nil && c.deniesAll(verb, rest) {
+		if c := n.open.nodes[p.text[:length]]; c != nil && c.deniesAll(verb, rest) {
 			return true
 		}
 	}
@@ -155,18 +191,31 @@ func (s *search) from(n *node, depth int) bool {
 	if n.every != nil && s.into(n.every, part{open: true}, want, depth) {
 		return true
 	}
-	if c := n.named[want.text]; !want.open && c != nil && s.into(c, want, want, depth) {
+	if s.intoNamed(n, want, depth) {
 		return true
 	}
-	if want.open {
-		for name, c := range n.named {
-			if s.into(c, part{text: name}, want, depth) {
-				return true
-			}
+	if n.open == nil {
+		return false
+	}
+	for prefix, c := range n.open.nodes {
+		if s.into(c, part{text: prefix, open: true}, want, depth) {
+			return true
 		}
 	}
-	for prefix, c := range n.open {
-		if s.into(c, part{text: prefix, open: true}, want, depth) {
+	return false
+}
+
+// intoNamed follows the branches of single names.
+func (s *search) intoNamed(n *node, want part, depth int) bool {
+	if !want.open {
+		c := n.at(want.text)
+		return c != nil && s.into(c, want, want, depth)
+	}
+	if n.first != nil && s.into(n.first, part{text: n.firstName}, want, depth) {
+		return true
+	}
+	for name, c := range n.named {
+		if s.into(c, part{text: name}, want, depth) {
 			return true
 		}
 	}
