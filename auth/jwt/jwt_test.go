@@ -330,6 +330,23 @@ func TestAttacks(t *testing.T) {
 	f.wantProved(t, good)
 }
 
+func TestTwoIssuersSideBySide(t *testing.T) {
+	f, other := setUp(t), setUp(t, func(s *Settings) { s.Name, s.Issuer = "other", "https://other.example" })
+	chain := auth.Chain{f, other}
+	for want, text := range map[string]string{
+		"corp:alice":  f.good(t),
+		"other:alice": other.signer.sign(t, other.claims(claims{"iss": "https://other.example"}), nil),
+	} {
+		if id, err := chain.Authenticate(t.Context(), credentials(text)); id.Subject != want || err != nil {
+			t.Errorf("want %s, got %+v, %v", want, id, err)
+		}
+	}
+	crossed := other.signer.sign(t, f.claims(nil), nil)
+	if id, err := chain.Authenticate(t.Context(), credentials(crossed)); config.KindOf(err) != config.Unauthenticated {
+		t.Errorf("want a token of one issuer by another's key refused, got %+v, %v", id, err)
+	}
+}
+
 func TestMissingKid(t *testing.T) {
 	f := setUp(t)
 	bare := signer{"", f.signer.algorithm, f.signer.key}

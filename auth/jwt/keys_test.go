@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -117,38 +118,41 @@ func endless(w http.ResponseWriter, r *http.Request) {
 }
 
 func TestAServerOfKeysThatIsDownSlowOrLies(t *testing.T) {
-	var visits int
+	var visits atomic.Int64
 	elsewhere := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		visits++
+		visits.Add(1)
 		w.Write(keySetOf(newSigner("one")))
 	}))
 	defer elsewhere.Close()
-	for name, lie := range lies(elsewhere.URL) {
-		t.Run(name, func(t *testing.T) {
-			f := setUp(t, func(s *Settings) { s.Timeout = 100 * time.Millisecond })
-			text := f.good(t)
-			f.answer(lie)
-			f.wantRefused(t, text, config.Unavailable)
-			f.serve(f.signer)
-			f.wantRefused(t, text, config.Unavailable) // it is too soon to ask again
-			f.clock.pass(f.settings.RefetchWait)
-			f.wantProved(t, text)
+	t.Run("lies", func(t *testing.T) {
+		for name, lie := range lies(elsewhere.URL) {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel() // as some wait for the whole timeout
+				f := setUp(t, func(s *Settings) { s.Timeout = time.Second })
+				text := f.good(t)
+				f.answer(lie)
+				f.wantRefused(t, text, config.Unavailable)
+				f.serve(f.signer)
+				f.wantRefused(t, text, config.Unavailable) // it is too soon to ask again
+				f.clock.pass(f.settings.RefetchWait)
+				f.wantProved(t, text)
 
-			f.answer(lie)
-			f.clock.pass(f.settings.Refresh)
-			f.wantProved(t, f.good(t)) // by the last good keys
-			f.wantFetches(t, 3)
-			f.wantRefused(t, newSigner("two").sign(t, f.claims(nil), nil), config.Unavailable)
+				f.answer(lie)
+				f.clock.pass(f.settings.Refresh)
+				f.wantProved(t, f.good(t)) // by the last good keys
+				f.wantFetches(t, 3)
+				f.wantRefused(t, newSigner("two").sign(t, f.claims(nil), nil), config.Unavailable)
 
-			f.clock.pass(f.settings.KeepKeys)
-			f.wantRefused(t, f.good(t), config.Unavailable)
-			f.serve(f.signer)
-			f.clock.pass(f.settings.RefetchWait)
-			f.wantProved(t, f.good(t))
-		})
-	}
-	if visits > 0 {
-		t.Errorf("want no redirect followed, got %d visits", visits)
+				f.clock.pass(f.settings.KeepKeys)
+				f.wantRefused(t, f.good(t), config.Unavailable)
+				f.serve(f.signer)
+				f.clock.pass(f.settings.RefetchWait)
+				f.wantProved(t, f.good(t))
+			})
+		}
+	})
+	if got := visits.Load(); got > 0 {
+		t.Errorf("want no redirect followed, got %d visits", got)
 	}
 }
 

@@ -174,7 +174,7 @@ func TestAClusterThatIsDownSlowOrLies(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := setUp(t, func(s *Settings) { s.Timeout = 200 * time.Millisecond })
+			f := setUp(t, func(s *Settings) { s.Timeout = time.Second })
 			known := f.good()
 			f.wantProved(t, known)
 			f.answer.Store(&lie)
@@ -204,7 +204,7 @@ func TestWhoWaitsForAReviewCanGo(t *testing.T) {
 }
 
 func TestAQueueOfReviewsIsBounded(t *testing.T) {
-	f := setUp(t, func(s *Settings) { s.Concurrent, s.Timeout = 1, 100*time.Millisecond })
+	f := setUp(t, func(s *Settings) { s.Concurrent, s.Timeout = 1, time.Second })
 	opened, ok := f.Authenticator.(*Authenticator)
 	if !ok {
 		t.Fatalf("want an *Authenticator, got %T", f.Authenticator)
