@@ -17,6 +17,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,9 +42,12 @@ type hostile struct {
 	posted  url.Values // the last form at the token endpoint
 }
 
+// hostileKey is made once, as that takes long.
+var hostileKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
 func startHostile(t *testing.T) *hostile {
 	t.Helper()
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := hostileKey()
 	if err != nil {
 		t.Fatal(err)
 	}
