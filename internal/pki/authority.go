@@ -28,11 +28,17 @@ type Options struct {
 	Name string
 	// Life is how long it lasts; AuthorityLife if zero.
 	Life time.Duration
+	// Clients makes one that vouches for clients, and never for a node; "clients" if
+	// Name is empty.
+	Clients bool
 }
 
 // complete fills in what was left open, and refuses what cannot be.
 func (o *Options) complete() error {
-	if o.Name == "" {
+	switch {
+	case o.Name == "" && o.Clients:
+		o.Name = "clients"
+	case o.Name == "":
 		o.Name = "setpoint"
 	}
 	if o.Life == 0 {
@@ -145,14 +151,19 @@ func newAuthority(key crypto.Signer, o Options, now time.Time) (*Authority, erro
 		return nil, err
 	}
 	digest := sha256.Sum256(public)
-	cert, err := sign(&x509.Certificate{
+	template := &x509.Certificate{
 		Subject:   pkix.Name{Organization: []string{Organization}, CommonName: o.Name + tag + hex.EncodeToString(digest[:4])},
 		NotBefore: now.Add(-backdate), NotAfter: now.Add(o.Life),
 		KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 		IsCA:     true, BasicConstraintsValid: true,
 		MaxPathLen:   1, // for its word for a successor
 		SubjectKeyId: digest[:20],
-	}, nil, key.Public(), key)
+	}
+	if o.Clients {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+		template.MaxPathLen, template.MaxPathLenZero = 0, true
+	}
+	cert, err := sign(template, nil, key.Public(), key)
 	if err != nil {
 		return nil, err
 	}
@@ -212,6 +223,9 @@ func NewRequest(name string) (keyPEM, csrPEM []byte, err error) {
 }
 
 func (a *Authority) issue(key crypto.PublicKey, r Request, now time.Time) ([]byte, error) {
+	if a.ForClients() {
+		return nil, invalid("", "the authority %q vouches for clients, not for nodes; use that of the nodes, or 'setpoint cert client' for a client", a.cert.Subject.CommonName)
+	}
 	if r.Life == 0 {
 		r.Life = NodeLife
 	}

@@ -24,6 +24,9 @@ func RotateAuthority(dir string, o Options) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
+	if old.ForClients() {
+		return nil, invalid(certFile, "is an authority for clients, which no other takes over from; make another in a folder of its own with 'setpoint cert init --clients --dir DIR', and put both their ca.pem into the server's ca_file")
+	}
 	if len(old.bundle) > 1 {
 		return nil, config.Errorf(config.Conflict, "rotate authority", certFile, "holds more than the one authority; end the change from the older one first: 'setpoint cert rotate --retire'")
 	}

@@ -1,5 +1,5 @@
 // Package certificates holds the command cert, which makes and renews the
-// certificates by which nodes know each other. It works on files alone and
+// certificates by which nodes know each other, and those of clients. It works on files alone and
 // speaks to no server.
 package certificates
 
@@ -22,11 +22,11 @@ import (
 func Command() *cobra.Command {
 	group := &cobra.Command{
 		Use:   "cert",
-		Short: "Make, renew and look at the certificates of nodes",
+		Short: "Make, renew and look at the certificates of nodes and clients",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	group.AddCommand(initCommand(), issueCommand(), rotateCommand(), showCommand())
+	group.AddCommand(initCommand(), issueCommand(), rotateCommand(), clientCommand(), showCommand())
 	return group
 }
 
@@ -101,24 +101,35 @@ func initCommand() *cobra.Command {
 	var o pki.Options
 	cmd := &cobra.Command{
 		Use:   "init",
-		Short: "Make the authority that vouches for a cluster's nodes",
+		Short: "Make the authority that vouches for a cluster's nodes, or for clients",
 		Long: "Make the authority that vouches for a cluster's nodes: ca.pem, which every node gets, and\n" +
 			"ca-key.pem, its key. Who has the key can let nodes in: keep it from nodes that do not let\n" +
-			"others join. An authority that is there is never overwritten.",
-		Example: "  setpoint cert init\n  setpoint cert issue n1 n2 n3",
+			"others join. An authority that is there is never overwritten.\n\n" +
+			"With --clients it makes one that vouches for clients, in the folder " + clientDir + " if no other is\n" +
+			"named. The two are never the same: a node's certificate is no client's, nor the other way\n" +
+			"round. See 'setpoint cert client --help'.",
+		Example: "  setpoint cert init\n  setpoint cert issue n1 n2 n3\n\n  setpoint cert init --clients\n  setpoint cert client deployer",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Clients && !cmd.Flags().Changed("dir") {
+				dir = clientDir
+			}
 			a, err := pki.CreateAuthority(dir, o)
 			if err != nil {
 				return err
 			}
 			certFile, keyFile := pki.AuthorityFiles(dir)
+			if o.Clients {
+				return done(cmd, []certificate{describe(certFile, a.Certificate())},
+					"Made the authority in %s and %s.\n\nNext: setpoint cert client NAME…%s", certFile, keyFile, clientArguments(dir))
+			}
 			return done(cmd, []certificate{describe(certFile, a.Certificate())},
 				"Made the authority in %s and %s.\n\nNext: setpoint cert issue NAME=HOST…%s", certFile, keyFile, folders{dir: dir}.arguments())
 		},
 	}
 	registerDir(cmd, &dir)
-	cmd.Flags().StringVar(&o.Name, "name", "", "call it `NAME`; \"setpoint\" if empty")
+	cmd.Flags().StringVar(&o.Name, "name", "", "call it `NAME`; \"setpoint\" if empty, or with --clients \"clients\"")
+	cmd.Flags().BoolVar(&o.Clients, "clients", false, "make an authority for clients, in place of one for nodes")
 	o.Life = pki.AuthorityLife
 	cmd.Flags().Var((*lifeFlag)(&o.Life), "life", lifeUsage)
 	return cmd
@@ -215,7 +226,7 @@ func checkName(name string) error {
 		return err
 	}
 	if name == "ca" || strings.HasSuffix(name, keySuffix) {
-		return config.Errorf(config.Invalid, "certificate", name, "cannot be a node's name: its files would be those of an authority or a key")
+		return config.Errorf(config.Invalid, "certificate", name, "cannot be a node's or client's name: its files would be those of an authority or a key")
 	}
 	return nil
 }

@@ -35,6 +35,9 @@ func describe(file string, cert *x509.Certificate) certificate {
 		Usages: usages(cert), Issuer: cert.Issuer.CommonName,
 		NotBefore: cert.NotBefore, NotAfter: cert.NotAfter, Fingerprint: pki.FingerprintOf(cert),
 	}
+	for _, uri := range cert.URIs {
+		c.Hosts = append(c.Hosts, uri.String())
+	}
 	if c.Name == "" {
 		c.Name = cert.Subject.String()
 	}
