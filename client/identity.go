@@ -45,19 +45,18 @@ func (c *Client) Logout(ctx context.Context) error {
 	return err
 }
 
-// Grant gives a role at a scope and everything below it.
-type Grant struct {
-	Role  string      `json:"role"`
-	Scope config.Path `json:"scope"`
-}
-
 // WhoAmI is who the server takes the caller for.
 type WhoAmI struct {
-	User    string  `json:"user"`
-	Method  string  `json:"method"`
-	TokenID string  `json:"token_id,omitempty"`
-	Session bool    `json:"session"`
-	Grants  []Grant `json:"grants"`
+	User string `json:"user"`
+	// Provider vouches for a user who is known elsewhere; empty for others.
+	Provider string   `json:"provider,omitempty"`
+	Groups   []string `json:"groups,omitempty"`
+	Method   string   `json:"method"`
+	TokenID  string   `json:"token_id,omitempty"`
+	Session  bool     `json:"session"`
+	Grants   []Grant  `json:"grants"`
+	// GroupGrants are what Groups are given, or denied.
+	GroupGrants []Reason `json:"group_grants,omitempty"`
 	// Narrow, if any, limits Grants: those of the token in use.
 	Narrow    []Grant   `json:"narrow,omitempty"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"`
@@ -84,6 +83,7 @@ type User struct {
 	Service     bool         `json:"service"`
 	Description string       `json:"description,omitempty"`
 	Disabled    bool         `json:"disabled"`
+	Groups      []string     `json:"groups,omitempty"`
 	CreatedAt   time.Time    `json:"created_at"`
 	CreatedBy   string       `json:"created_by"`
 	Revision    config.Token `json:"revision,omitempty"`
@@ -105,16 +105,18 @@ type NewUser struct {
 	Service     bool
 	Description string
 	Password    config.Secret
+	Groups      []string
 }
 
 // CreateUser makes a user.
 func (c *Client) CreateUser(ctx context.Context, n NewUser) (User, error) {
 	in := struct {
-		Name        string `json:"name"`
-		Service     bool   `json:"service,omitempty"`
-		Description string `json:"description,omitempty"`
-		Password    string `json:"password,omitempty"`
-	}{n.Name, n.Service, n.Description, n.Password.Reveal()}
+		Name        string   `json:"name"`
+		Service     bool     `json:"service,omitempty"`
+		Description string   `json:"description,omitempty"`
+		Password    string   `json:"password,omitempty"`
+		Groups      []string `json:"groups,omitempty"`
+	}{n.Name, n.Service, n.Description, n.Password.Reveal(), n.Groups}
 	return post[User](ctx, c, "/v1/users", in)
 }
 
@@ -123,6 +125,7 @@ type UserPatch struct {
 	Description *string
 	Disabled    *bool
 	Password    *config.Secret
+	Groups      *[]string // all that it is in from now on
 	// Expected makes the change conditional on the revision that was seen.
 	Expected config.Token
 }
@@ -130,10 +133,11 @@ type UserPatch struct {
 // UpdateUser changes a user.
 func (c *Client) UpdateUser(ctx context.Context, name string, p UserPatch) (User, error) {
 	in := struct {
-		Description *string `json:"description,omitempty"`
-		Disabled    *bool   `json:"disabled,omitempty"`
-		Password    *string `json:"password,omitempty"`
-	}{Description: p.Description, Disabled: p.Disabled}
+		Description *string   `json:"description,omitempty"`
+		Disabled    *bool     `json:"disabled,omitempty"`
+		Password    *string   `json:"password,omitempty"`
+		Groups      *[]string `json:"groups,omitempty"`
+	}{Description: p.Description, Disabled: p.Disabled, Groups: p.Groups}
 	if p.Password != nil {
 		text := p.Password.Reveal()
 		in.Password = &text
@@ -196,46 +200,4 @@ func (c *Client) CreateToken(ctx context.Context, n NewToken) (CreatedToken, err
 // RevokeToken ends a token at once.
 func (c *Client) RevokeToken(ctx context.Context, id string) error {
 	return remove(ctx, c, "/v1/tokens/"+url.PathEscape(id), "")
-}
-
-// Role describes a role.
-type Role struct {
-	Name        string   `json:"name"`
-	Verbs       []string `json:"verbs"`
-	Description string   `json:"description"`
-}
-
-// Roles lists the roles that there are.
-func (c *Client) Roles(ctx context.Context) iter.Seq2[Role, error] {
-	return list[Role](ctx, c, "/v1/roles", nil)
-}
-
-// Binding grants a user a role at a scope.
-type Binding struct {
-	ID        string       `json:"id"`
-	User      string       `json:"user"`
-	Role      string       `json:"role"`
-	Scope     config.Path  `json:"scope"`
-	CreatedAt time.Time    `json:"created_at"`
-	CreatedBy string       `json:"created_by"`
-	Revision  config.Token `json:"revision,omitempty"`
-}
-
-// Bindings lists the bindings of a user, or with "" of all.
-func (c *Client) Bindings(ctx context.Context, user string) iter.Seq2[Binding, error] {
-	return list[Binding](ctx, c, "/v1/bindings", paged(values("user", user)))
-}
-
-// CreateBinding grants a user a role at a scope; the root scope is everything.
-func (c *Client) CreateBinding(ctx context.Context, user string, g Grant) (Binding, error) {
-	in := struct {
-		User string `json:"user"`
-		Grant
-	}{user, g}
-	return post[Binding](ctx, c, "/v1/bindings", in)
-}
-
-// DeleteBinding takes a grant away.
-func (c *Client) DeleteBinding(ctx context.Context, id string) error {
-	return remove(ctx, c, "/v1/bindings/"+url.PathEscape(id), "")
 }

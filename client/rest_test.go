@@ -257,6 +257,31 @@ func identityCalls(t *testing.T) []call {
 			`GET /v1/bindings?limit=500&user=al`, `{"items":[]}`},
 		{"create binding", func(ctx context.Context, c *client.Client) (any, error) { return c.CreateBinding(ctx, "al", grant) },
 			`POST /v1/bindings {"user":"al","role":"client","scope":"acme/checkout"}`, `{}`},
+		{"create group binding", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.CreateGroupBinding(ctx, "corp:devs", client.Grant{Role: "admin", Scope: grant.Scope, Pattern: "prod/db-*", Deny: true})
+		}, `POST /v1/bindings {"group":"corp:devs","role":"admin","scope":"acme/checkout","pattern":"prod/db-*","deny":true}`, `{}`},
+		{"find bindings", func(ctx context.Context, c *client.Client) (any, error) {
+			return collect(c.FindBindings(ctx, client.BindingFilter{Group: "g", Role: "r", Scope: grant.Scope, Pattern: "prod", Deny: ptr(false)}))
+		}, `GET /v1/bindings?deny=false&group=g&limit=500&pattern=prod&role=r&scope=acme%2Fcheckout`, `{"items":[]}`},
+		{"create role", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.CreateRole(ctx, client.Role{Name: "r", Verbs: []string{"read"}})
+		}, `POST /v1/roles {"name":"r","verbs":["read"]}`, `{}`},
+		{"update role", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.UpdateRole(ctx, "r", client.RolePatch{Description: ptr(""), Expected: "v"})
+		}, `PATCH /v1/roles/r [If-Match: "v"] {"description":""}`, `{}`},
+		{"delete role", func(ctx context.Context, c *client.Client) (any, error) { return none(c.DeleteRole(ctx, "r", "")) },
+			`DELETE /v1/roles/r`, ``},
+		{"user's groups", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.UpdateUser(ctx, "al", client.UserPatch{Groups: &[]string{}})
+		}, `PATCH /v1/users/al {"groups":[]}`, `{}`},
+		{"can i", func(ctx context.Context, c *client.Client) (any, error) { return c.CanI(ctx, "read", config.Path{}) },
+			`GET /v1/auth/can-i?verb=read`, `{}`},
+		{"can somebody", func(ctx context.Context, c *client.Client) (any, error) {
+			return c.Can(ctx, "al", "read", grant.Scope)
+		}, `GET /v1/auth/can-i?as=al&path=acme%2Fcheckout&verb=read`, `{}`},
+		{"who can", func(ctx context.Context, c *client.Client) (any, error) {
+			return collect(c.WhoCan(ctx, "read", grant.Scope))
+		}, `GET /v1/auth/who-can?limit=500&path=acme%2Fcheckout&verb=read`, `{"items":[]}`},
 		{"delete binding", func(ctx context.Context, c *client.Client) (any, error) { return none(c.DeleteBinding(ctx, "b1")) },
 			`DELETE /v1/bindings/b1`, ``},
 		{"version", func(ctx context.Context, c *client.Client) (any, error) { return c.Version(ctx) },
