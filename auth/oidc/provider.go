@@ -68,7 +68,7 @@ func (r *refusal) Error() string {
 // about the client's registration or the provider's state, and may pass.
 func (r *refusal) final() bool {
 	switch r.Code {
-	case "invalid_grant", "invalid_request", "access_denied", "expired_token",
+	case "invalid_grant", "access_denied", "expired_token",
 		"login_required", "consent_required", "interaction_required", "account_selection_required":
 		return r.Status == http.StatusBadRequest || r.Status == http.StatusUnauthorized || r.Status == http.StatusForbidden
 	}
