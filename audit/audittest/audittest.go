@@ -158,7 +158,7 @@ func emptyBatch(t *testing.T, p Peer) {
 func hostileTexts(t *testing.T, p Peer) {
 	texts := []string{
 		"", "\n", "\r\n{\"id\":\"forged\"}\n", "\x00\x1b[2J\x07\x7f\u009b", "\u202egnp.exe\u2066", "\u2028\u2029\ufeff",
-		`"]\`, `<script>&amp;%s%n${jndi:ldap://x}`, "\xff\xfe\xc0\x80", "😀\U000e0041", "0 <14>1 - - - - - -", strings.Repeat("long 长\n", 20_000),
+		`"]\`, `<script>&amp;%s%n${jndi:ldap://x}`, "\xff\xfe\xc0\x80", "😀\U000e0041", "0 <14>1 - - - - - -", strings.Repeat("long 长\n", 4_000),
 	}
 	records := Records(1, len(texts))
 	for i, text := range texts {
