@@ -177,6 +177,12 @@ type Token struct {
 	UsedAt time.Time `json:"used_at,omitzero"`
 	// SecretHash is the SHA-256 of the token's secret, which has 256 random bits.
 	SecretHash []byte `json:"-"`
+	// RenewAt is when the provider of a session is to vouch anew; zero for never.
+	RenewAt time.Time `json:"-"`
+	// RenewBy is when it must have; until then the session goes on as it was.
+	RenewBy time.Time `json:"-"`
+	// Renewal is what the provider needs for it, sealed: see SealRenewal.
+	Renewal []byte `json:"-"`
 }
 
 // Expired reports whether the token is past its time.

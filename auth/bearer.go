@@ -54,23 +54,30 @@ func IsBearer(full config.Secret) bool {
 // ParseBearer splits a bearer token into its id and the hash of its secret. ok
 // is false unless it is exactly what NewBearer could have made.
 func ParseBearer(full config.Secret) (id string, hash BearerHash, ok bool) {
+	id, secret, ok := splitBearer(full)
+	if !ok {
+		return "", BearerHash{}, false
+	}
+	return id, sha256.Sum256(secret[:]), true
+}
+
+func splitBearer(full config.Secret) (id string, secret [bearerSecretSize]byte, ok bool) {
 	text := full.Reveal()
 	if len(text) != bearerLength || !IsBearer(full) || text[bearerIDEnd] != '_' {
-		return "", BearerHash{}, false
+		return "", secret, false
 	}
 	id = text[len(bearerPrefix):bearerIDEnd]
 	for i := range len(id) {
 		if strings.IndexByte(bearerAlphabet, id[i]) < 0 {
-			return "", BearerHash{}, false
+			return "", secret, false
 		}
 	}
 	var encoded [bearerLength - bearerIDEnd - 1]byte
-	var secret [bearerSecretSize]byte
 	copy(encoded[:], text[bearerIDEnd+1:])
 	// The decoder passes over line breaks, so the count is checked as well.
 	n, err := base64.RawURLEncoding.Strict().Decode(secret[:], encoded[:])
 	if err != nil || n != bearerSecretSize {
-		return "", BearerHash{}, false
+		return "", secret, false
 	}
-	return id, sha256.Sum256(secret[:]), true
+	return id, secret, true
 }

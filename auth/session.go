@@ -1,6 +1,15 @@
 package auth
 
-import "time"
+import (
+	"context"
+	"crypto/aes"
+	"crypto/cipher"
+	"crypto/hkdf"
+	"crypto/sha256"
+	"time"
+
+	"github.com/setpointhq/setpoint/config"
+)
 
 // UseNoter is implemented by a Directory that remembers when sessions are used,
 // so that those that are not can be ended.
@@ -31,4 +40,72 @@ func (t *Token) LastUse() time.Time {
 func (t *Token) Idle(now time.Time) bool {
 	limit := t.IdleLimit()
 	return limit > 0 && now.Sub(t.LastUse()) >= limit
+}
+
+// SessionRenewer is implemented by a Directory that has providers vouch anew for
+// sessions.
+type SessionRenewer interface {
+	// RenewSession is told of the use of a session that is due, with its secret. It
+	// returns the session as it may be used now. While its grace lasts that is at
+	// once, and the provider is asked meanwhile; after it, once the provider has
+	// vouched, within a bounded time. The error is Unauthenticated if the provider
+	// vouches no longer, Unavailable if it is not known.
+	RenewSession(ctx context.Context, session *Token, secret config.Secret) (*Token, error)
+}
+
+// Due reports whether the session's provider is to vouch for it anew.
+func (t *Token) Due(now time.Time) bool {
+	return !t.RenewAt.IsZero() && (!now.Before(t.RenewAt) || t.Overdue(now))
+}
+
+// Overdue reports whether the provider must have vouched anew by now.
+func (t *Token) Overdue(now time.Time) bool { return !t.RenewAt.IsZero() && !now.Before(t.RenewBy) }
+
+// MaxRenewal is the largest text that a provider may have kept for a renewal.
+const MaxRenewal = 16 << 10 // bytes
+
+// SealRenewal encrypts what a provider needs to renew a session, so that only
+// who has the session's secret can read it: AES-256-GCM under a key that HKDF
+// (RFC 5869, with SHA-256) derives from the secret. The store has the hash of
+// the secret alone, from which no key can be derived.
+func SealRenewal(secret, renewal config.Secret) ([]byte, error) {
+	aead, id, err := renewalCipher(secret)
+	if err != nil {
+		return nil, err
+	}
+	if len(renewal.Reveal()) > MaxRenewal {
+		return nil, config.Errorf(config.TooLarge, "", "", "what renews the session has %d bytes; at most %d are kept", len(renewal.Reveal()), MaxRenewal)
+	}
+	return aead.Seal(nil, nil, []byte(renewal.Reveal()), id), nil //nolint:gosec // no nonce is given: each is random
+}
+
+// OpenRenewal reads what SealRenewal made for the same session.
+func OpenRenewal(secret config.Secret, sealed []byte) (config.Secret, error) {
+	aead, id, err := renewalCipher(secret)
+	if err != nil {
+		return config.Secret{}, err
+	}
+	plain, err := aead.Open(nil, nil, sealed, id)
+	if err != nil {
+		return config.Secret{}, config.Errorf(config.Internal, "", "", "what renews the session cannot be read with its secret")
+	}
+	return config.NewSecret(string(plain)), nil
+}
+
+// renewalCipher chooses a random nonce for each message and puts it in front.
+func renewalCipher(secret config.Secret) (cipher.AEAD, []byte, error) {
+	id, bytes, ok := splitBearer(secret)
+	if !ok {
+		return nil, nil, config.Errorf(config.Internal, "", "", "the session's secret is none")
+	}
+	key, err := hkdf.Key(sha256.New, bytes[:], nil, "setpoint session renewal", 32)
+	if err != nil {
+		return nil, nil, err
+	}
+	block, err := aes.NewCipher(key)
+	if err != nil {
+		return nil, nil, err
+	}
+	aead, err := cipher.NewGCMWithRandomNonce(block)
+	return aead, []byte(id), err
 }

@@ -1,10 +1,13 @@
 package auth_test
 
 import (
+	"bytes"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/config"
 )
 
 func TestTokenIdles(t *testing.T) {
@@ -32,4 +35,57 @@ func TestTokenIdles(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestRenewalIsReadWithItsSecretOnly(t *testing.T) {
+	_, secret, hash := auth.NewBearer()
+	_, other, _ := auth.NewBearer()
+	renewal := config.NewSecret("a refresh token")
+	sealed, err := auth.SealRenewal(secret, renewal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(sealed, []byte("refresh")) || bytes.Contains(sealed, hash) {
+		t.Errorf("want nothing to be read, got %q", sealed)
+	}
+	if got, err := auth.OpenRenewal(secret, sealed); err != nil || got.Reveal() != renewal.Reveal() {
+		t.Errorf("want %q, got %q, %v", renewal.Reveal(), got.Reveal(), err)
+	}
+	again, err := auth.SealRenewal(secret, renewal)
+	if err != nil || bytes.Equal(sealed, again) {
+		t.Errorf("want no two alike, got %x twice, %v", sealed, err)
+	}
+	// The same secret under another session's id.
+	renamed := config.NewSecret(other.Reveal()[:16] + secret.Reveal()[16:])
+	changed := bytes.Clone(sealed)
+	changed[len(changed)-1] ^= 1
+	for name, c := range map[string]struct {
+		secret config.Secret
+		sealed []byte
+	}{
+		"another secret": {other, sealed}, "another id": {renamed, sealed}, "no secret": {config.NewSecret("sp_"), sealed},
+		"changed": {secret, changed}, "cut": {secret, sealed[:len(sealed)-1]}, "nothing": {secret, nil},
+	} {
+		if got, err := auth.OpenRenewal(c.secret, c.sealed); err == nil || !got.Empty() {
+			t.Errorf("%s: want an error, got %q", name, got.Reveal())
+		}
+	}
+	if _, err := auth.SealRenewal(secret, config.NewSecret(strings.Repeat("x", auth.MaxRenewal+1))); config.KindOf(err) != config.TooLarge {
+		t.Errorf("want too much refused, got %v", err)
+	}
+}
+
+func FuzzOpenRenewal(f *testing.F) {
+	_, secret, _ := auth.NewBearer()
+	sealed, err := auth.SealRenewal(secret, config.NewSecret("a refresh token"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(sealed)
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, changed []byte) {
+		if got, err := auth.OpenRenewal(secret, changed); err == nil && !bytes.Equal(changed, sealed) {
+			t.Errorf("want only what was sealed read, got %q of %x", got.Reveal(), changed)
+		}
+	})
 }

@@ -20,7 +20,7 @@ var unguarded = []string{
 
 // selfService methods concern the caller alone, so that an identity without
 // rights may use them; they still refuse a caller without an identity.
-var selfService = []string{"WhoAmI", "CanI", "Roles", "Login", "Logout", "LogoutEverywhere", "SetPassword", "CreateToken"}
+var selfService = []string{"WhoAmI", "CanI", "Roles", "Login", "LoginVouched", "Logout", "LogoutEverywhere", "SetPassword", "CreateToken"}
 
 // TestEveryMethodAuthorizes calls every exported method of Center, found by
 // reflection so that a new one cannot be forgotten, as nobody and as somebody

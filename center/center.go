@@ -47,6 +47,9 @@ type Options struct {
 	Elector store.Elector
 	// Sinks are told of every audit record that is sealed.
 	Sinks []AuditSink
+	// Renewers vouch anew for sessions of people known elsewhere, by their names;
+	// without its own a session ends when it would have to be renewed.
+	Renewers []auth.Renewer
 	// Nodes is the cluster that the node belongs to; nil for a lone node.
 	Nodes Nodes
 	// Engine tells how this node's engine is doing; nil if it cannot.
@@ -81,6 +84,7 @@ type Center struct {
 	verifying atomic.Bool // one verification of the audit at a time
 	refusals  *refusals
 	turns     *turns
+	renewals  *renewals
 	lastToken atomic.Pointer[renderedToken]
 	node      string
 	nodes     Nodes
@@ -109,10 +113,11 @@ func New(o Options) *Center {
 		o.Node = "node"
 	}
 	o.Directory.keepTime(o.Now)
+	o.Directory.renew = newRenewals(o.Renewers)
 	return &Center{
 		store: o.Store, view: o.View, formats: o.Formats, directory: o.Directory,
 		authz: o.Authorizer, passwords: o.Passwords, limits: o.Limits, log: o.Log, now: o.Now, elector: o.Elector, sinks: o.Sinks,
-		refusals: newRefusals(), turns: newTurns(),
+		refusals: newRefusals(), turns: newTurns(), renewals: o.Directory.renew,
 		node: o.Node, nodes: o.Nodes, engine: o.Engine, self: o.Self, started: o.Now().UTC().Round(0),
 		pulse: newPulse(), instances: newInstances(o.Limits), admission: newAdmission(o.Limits),
 		snapshotter: o.Snapshotter, version: o.Version, engineName: o.EngineName, backing: make(chan struct{}, 1),
@@ -140,6 +145,7 @@ func (c *Center) Run(ctx context.Context) error {
 	offices.Go(func() { c.watchPulse(ctx) })
 	offices.Go(func() { c.instances.forget(ctx, c.now) })
 	offices.Go(func() { c.tellUses(ctx) })
+	offices.Go(func() { c.renewSessions(ctx) })
 	return c.refusals.run(ctx, c.writeRefusals)
 }
 
@@ -366,6 +372,7 @@ type Limits struct {
 	RevisionWait     time.Duration `yaml:"revision_wait" doc:"longest wait for this node to catch up with a revision that a client asks for"`
 	SessionTTL       time.Duration `yaml:"session_ttl" doc:"how long a login lasts"`
 	SessionIdle      time.Duration `yaml:"session_idle" doc:"how long a login lasts that is not used, if that is shorter; 0 means as long as one that is"`
+	SessionGrace     time.Duration `yaml:"session_grace" doc:"how long a login goes on whose provider is to vouch for it anew and cannot be asked"`
 	TokenTTL         time.Duration `yaml:"token_ttl" doc:"longest life of an API token"`
 	AuditRetention   time.Duration `yaml:"audit_retention" doc:"age at which audit records are deleted, counted from when they were sealed, the same on all nodes; 0 keeps them for ever, because what is gone cannot be asked for again"`
 	RolloutHistory   time.Duration `yaml:"rollout_history" doc:"how long launches that have ended are remembered; 0 keeps them for ever"`
@@ -389,6 +396,7 @@ func (l *Limits) Defaults() {
 		RevisionWait:     5 * time.Second,
 		SessionTTL:       12 * time.Hour,
 		SessionIdle:      time.Hour,
+		SessionGrace:     time.Hour,
 		TokenTTL:         5 * 365 * 24 * time.Hour,
 		RolloutHistory:   90 * 24 * time.Hour,
 		InstancesKept:    10 * time.Minute,
@@ -421,6 +429,9 @@ func (l Limits) Validate() error {
 	}
 	if l.AuditRetention != 0 && l.AuditRetention < time.Hour {
 		errs = append(errs, fmt.Errorf("limits.audit_retention: must be at least 1h, or 0 to keep records for ever, is %s", l.AuditRetention))
+	}
+	if l.SessionGrace < 0 {
+		errs = append(errs, fmt.Errorf("limits.session_grace: must be at least 0, is %s", l.SessionGrace))
 	}
 	if l.SessionIdle != 0 && l.SessionIdle < time.Minute {
 		errs = append(errs, fmt.Errorf("limits.session_idle: must be at least 1m, or 0 for logins that end by their age alone, is %s", l.SessionIdle))

@@ -24,6 +24,7 @@ type Directory struct {
 	log   *slog.Logger
 	now   func() time.Time
 	base  time.Time // what sessions' times count from
+	renew *renewals // nil until a Center renews sessions
 }
 
 var _ auth.Directory = (*Directory)(nil)
@@ -31,7 +32,7 @@ var _ auth.Directory = (*Directory)(nil)
 type directoryState struct {
 	users    map[string]*User
 	tokens   map[string]*auth.Token
-	sessions map[string]*session // those of the tokens that can idle out
+	sessions map[string]*session // those of the tokens that can idle out or be renewed
 	bindings map[string]*Binding
 	roles    map[string]*Role
 	grants   map[string][]auth.Grant // by user, compiled from bindings

@@ -33,13 +33,13 @@ const (
 	useFarewell = 2 * time.Second
 )
 
-// session is what the node knows of the use of a session that can idle out.
+// session is what the node knows of a session that can idle out or be renewed.
 // Times are on the node's own clock, which runs on evenly while the wall's is set
 // back and forth: only what the store tells is reckoned from the wall's.
 type session struct {
 	token    *auth.Token
-	revision int64 // of the token's last write
-	limit    time.Duration
+	revision int64         // of the token's last write
+	limit    time.Duration // 0 never idles out
 	stored   time.Duration // the last use that the store knows of
 	told     time.Duration // when the node learned that
 	last     *atomic.Int64 // the last use that the node knows of, a time.Duration
@@ -51,7 +51,7 @@ func (d *Directory) keepTime(now func() time.Time) { d.now, d.base = now, now() 
 // NoteUse implements auth.UseNoter.
 func (d *Directory) NoteUse(t *auth.Token, now time.Time) bool {
 	s, ok := d.state.Load().sessions[t.ID]
-	if !ok {
+	if !ok || s.limit <= 0 {
 		return !t.Idle(now)
 	}
 	at, last := now.Sub(d.base), s.last.Load()
@@ -69,7 +69,7 @@ func (d *Directory) NoteUse(t *auth.Token, now time.Time) bool {
 // everywhere else.
 func (d *Directory) idledOut(t *auth.Token) bool {
 	s, ok := d.state.Load().sessions[t.ID]
-	return ok && d.now().Sub(d.base)-time.Duration(s.last.Load()) >= 2*s.limit
+	return ok && s.limit > 0 && d.now().Sub(d.base)-time.Duration(s.last.Load()) >= 2*s.limit
 }
 
 // track keeps the state's sessions in step with its tokens. What this node knows
@@ -80,7 +80,7 @@ func (d *Directory) track(next *directoryState, id string, revision int64) {
 		prior, known = tracked, true
 	}
 	t, ok := next.tokens[id]
-	if !ok || t.IdleLimit() <= 0 {
+	if !ok || t.IdleLimit() <= 0 && t.RenewAt.IsZero() {
 		delete(next.sessions, id)
 		return
 	}

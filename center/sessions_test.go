@@ -116,6 +116,7 @@ func TestSessionIdlesOutWhereverItIsUsed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &writes{Store: prepared(t)}
 		a, b := join(t, s), join(t, s)
+		pass(time.Second) // so that what is on record has an order
 		_, text, err := a.Login(a.asAlice(), 0)
 		a.must(err)
 		for range 50 {

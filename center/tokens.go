@@ -40,7 +40,14 @@ func (c *Center) CreateToken(ctx context.Context, n NewToken) (auth.Token, confi
 	if err := c.checkNewToken(op, n); err != nil {
 		return auth.Token{}, config.Secret{}, err
 	}
-	return c.mint(ctx, op, auth.Token{User: n.User, Description: n.Description, Grants: n.Grants}, n.TTL)
+	t, text := c.newToken(ctx, auth.Token{User: n.User, Description: n.Description, Grants: n.Grants})
+	if n.TTL > 0 {
+		t.ExpiresAt = t.CreatedAt.Add(n.TTL)
+	}
+	if err := c.issue(ctx, op, t); err != nil {
+		return auth.Token{}, config.Secret{}, err
+	}
+	return t, text, nil
 }
 
 // authorizeToken decides who may make and revoke a user's tokens. A narrowed
@@ -89,14 +96,16 @@ func (c *Center) checkNewToken(op string, n NewToken) error {
 	return c.checkComment(op, n.User, n.Description)
 }
 
-// mint stores a new token and drops its user's ended ones with the same commit.
-func (c *Center) mint(ctx context.Context, op string, t auth.Token, ttl time.Duration) (auth.Token, config.Secret, error) {
+// newToken completes a token of the caller's making, and returns its text.
+func (c *Center) newToken(ctx context.Context, t auth.Token) (auth.Token, config.Secret) {
 	var text config.Secret
 	t.ID, text, t.SecretHash = auth.NewBearer()
 	t.CreatedBy, t.CreatedAt = c.stamp(auth.FromContext(ctx))
-	if ttl > 0 {
-		t.ExpiresAt = t.CreatedAt.Add(ttl)
-	}
+	return t, text
+}
+
+// issue stores a new token and drops its user's ended ones with the same commit.
+func (c *Center) issue(ctx context.Context, op string, t auth.Token) error {
 	_, err := c.commit(ctx, op, func(*view.Snapshot) (store.Txn, error) {
 		txn := store.Txn{Writes: []store.Write{
 			{Key: record.Tokens.Key(t.ID), Value: record.EncodeToken(t)},
@@ -121,10 +130,7 @@ func (c *Center) mint(ctx context.Context, op string, t auth.Token, ttl time.Dur
 		})
 		return txn, nil
 	})
-	if err != nil {
-		return auth.Token{}, config.Secret{}, err
-	}
-	return t, text, nil
+	return err
 }
 
 // Tokens lists a user's tokens and sessions: the caller's, or those of a user

@@ -41,19 +41,22 @@ func (s *Settings) Open(_ context.Context, env auth.Env) (auth.Authenticator, er
 	}
 	env = env.WithDefaults()
 	uses, _ := env.Directory.(auth.UseNoter)
-	return &Authenticator{directory: env.Directory, uses: uses, now: env.Now, perAddress: throttle.New(s.PerAddress, env.Now)}, nil
+	renewer, _ := env.Directory.(auth.SessionRenewer)
+	return &Authenticator{directory: env.Directory, uses: uses, renewer: renewer, now: env.Now, perAddress: throttle.New(s.PerAddress, env.Now)}, nil
 }
 
 // Authenticator proves bearer tokens. It starts no goroutine and needs no closing.
 type Authenticator struct {
 	directory  auth.Directory
-	uses       auth.UseNoter // nil if the directory remembers no use
+	uses       auth.UseNoter       // nil if the directory remembers no use
+	renewer    auth.SessionRenewer // nil if sessions are not renewed
 	now        func() time.Time
 	perAddress *throttle.Limiter
 }
 
-// Authenticate proves a token. It reads nothing but memory.
-func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (auth.Identity, bool, error) {
+// Authenticate proves a token. It reads nothing but memory, unless a session is
+// due to be vouched for anew and its grace is over.
+func (a *Authenticator) Authenticate(ctx context.Context, c auth.Credentials) (auth.Identity, bool, error) {
 	if !auth.IsBearer(c.Token) {
 		return auth.Identity{}, false, nil
 	}
@@ -68,6 +71,12 @@ func (a *Authenticator) Authenticate(_ context.Context, c auth.Credentials) (aut
 		return auth.Identity{}, true, config.Errorf(config.Unauthenticated, "authenticate", "", "the token has expired; log in again, or have a new one made")
 	case a.idle(t, now):
 		return auth.Identity{}, true, config.Errorf(config.Unauthenticated, "authenticate", "", "the session has ended, as it was not used for %s; log in again", t.IdleLimit())
+	}
+	if t.Due(now) {
+		var err error
+		if t, err = a.renewed(ctx, t, c.Token); err != nil {
+			return auth.Identity{}, true, err
+		}
 	}
 	id := auth.Identity{Subject: t.User, Provider: t.Provider, Groups: t.Groups, Method: Name, TokenID: t.ID, Session: t.Session}
 	if len(t.Grants) > 0 {
@@ -87,6 +96,17 @@ func (a *Authenticator) idle(t *auth.Token, now time.Time) bool {
 	default:
 		return !a.uses.NoteUse(t, now)
 	}
+}
+
+// renewed returns the session as its provider vouches for it now.
+func (a *Authenticator) renewed(ctx context.Context, t *auth.Token, secret config.Secret) (*auth.Token, error) {
+	if a.renewer != nil {
+		return a.renewer.RenewSession(ctx, t, secret)
+	}
+	if t.Overdue(a.now()) {
+		return nil, config.Errorf(config.Unauthenticated, "authenticate", "", "the session is to be vouched for anew, which cannot be done here; log in again")
+	}
+	return t, nil
 }
 
 // lookUp returns the token that the text is the secret of, if its user may

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -73,12 +74,15 @@ func TestReleaseGoesInlineUpToTheBound(t *testing.T) {
 // TestSecretsAreStoredButNeverShown holds the two encodings of identities apart.
 func TestSecretsAreStoredButNeverShown(t *testing.T) {
 	user := auth.User{Name: "ann", PasswordHash: "$argon2id$secret"}
-	token := auth.Token{ID: "t", User: "ann", SecretHash: []byte("0123456789")}
+	token := auth.Token{ID: "t", User: "ann", SecretHash: []byte("0123456789"), Renewal: []byte("0123456789"), RenewAt: time.Unix(1, 0).UTC(), RenewBy: time.Unix(2, 0).UTC()}
 	if back, err := DecodeUser(EncodeUser(user)); err != nil || back.PasswordHash != user.PasswordHash {
 		t.Errorf("user: %+v, %v", back, err)
 	}
 	if back, err := DecodeToken(EncodeToken(token)); err != nil || !bytes.Equal(back.SecretHash, token.SecretHash) {
 		t.Errorf("token: %+v, %v", back, err)
+	}
+	if back, err := DecodeToken(EncodeToken(token)); err != nil || !bytes.Equal(back.Renewal, token.Renewal) || !back.RenewAt.Equal(token.RenewAt) || !back.RenewBy.Equal(token.RenewBy) {
+		t.Errorf("renewal: %+v, %v", back, err)
 	}
 	for _, noun := range []any{user, token} {
 		shown, err := json.Marshal(noun)

@@ -134,16 +134,23 @@ func DecodeUser(value []byte) (auth.User, error) {
 
 type storedToken struct {
 	auth.Token
-	SecretHash []byte `json:"secret_hash"`
+	SecretHash []byte    `json:"secret_hash"`
+	RenewAt    time.Time `json:"renew_at,omitzero"`
+	RenewBy    time.Time `json:"renew_by,omitzero"`
+	Renewal    []byte    `json:"renewal,omitempty"`
 }
 
-// EncodeToken keeps the secret's hash, which a Token's own JSON leaves out.
-func EncodeToken(t auth.Token) []byte { return Encode(storedToken{Token: t, SecretHash: t.SecretHash}) }
+// EncodeToken keeps the secret's hash and what renews a session, which a Token's
+// own JSON leaves out.
+func EncodeToken(t auth.Token) []byte {
+	return Encode(storedToken{Token: t, SecretHash: t.SecretHash, RenewAt: t.RenewAt, RenewBy: t.RenewBy, Renewal: t.Renewal})
+}
 
 // DecodeToken reads what EncodeToken made.
 func DecodeToken(value []byte) (auth.Token, error) {
 	s, err := Decode[storedToken](value)
 	s.Token.SecretHash = s.SecretHash
+	s.Token.RenewAt, s.Token.RenewBy, s.Token.Renewal = s.RenewAt, s.RenewBy, s.Renewal
 	return s.Token, err
 }
 
