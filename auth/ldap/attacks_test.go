@@ -313,6 +313,13 @@ func TestNothingIsSaidWithoutTLS(t *testing.T) {
 	}
 }
 
+func TestServerThatNeverBeginsTLS(t *testing.T) {
+	f := listenFake(t, newAuthority(t), nil)
+	f.serve(func(c net.Conn) { io.Copy(io.Discard, c) })
+	_, err := opened(t, f.settings(hasty)).login(t, alice, password)
+	wantKind(t, "silent", config.Unavailable, err)
+}
+
 func TestGroupsThatCannotAllBeToldLetNobodyIn(t *testing.T) {
 	tests := map[string]struct {
 		change  func(*Settings)

@@ -473,3 +473,24 @@ func TestWaitingForATurnEnds(t *testing.T) {
 	_, err = f.login(t, alice, password)
 	wantKind(t, "the queue is full", config.Throttled, err)
 }
+
+func BenchmarkRemembered(b *testing.B) {
+	f := opened(b, over(&slapd{secure: "127.0.0.1:1", ca: newAuthority(b).file}))
+	c := credentials(alice, password)
+	f.remembered.right.Put(f.remembered.digest(c.Username, password), aliceIn("corp:platform"))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, _, err := f.Authenticate(b.Context(), c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkAsked(b *testing.B) {
+	f := opened(b, over(startSlapd(b), func(s *Settings) { s.Remember = 0 }))
+	for b.Loop() {
+		if _, _, err := f.Authenticate(b.Context(), credentials(alice, password)); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
