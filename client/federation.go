@@ -86,5 +86,18 @@ func (c *Client) FinishDeviceLogin(ctx context.Context, provider string, login D
 	}
 }
 
+// EndSessions ends all sessions of the caller, the Client's own as well, or those
+// of a user that it governs, and returns how many they were. Tokens stay good.
+func (c *Client) EndSessions(ctx context.Context, user string) (int, error) {
+	in := struct {
+		User string `json:"user,omitempty"`
+	}{user}
+	var out struct {
+		Ended int `json:"ended"`
+	}
+	_, err := c.call(ctx, request{method: http.MethodPost, path: "/v1/auth/sessions/end", in: in}, &out)
+	return out.Ended, err
+}
+
 // pollSlack is for the server to say itself that the time is over.
 const pollSlack = 10 * time.Second

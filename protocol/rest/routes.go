@@ -50,7 +50,7 @@ const (
 func Routes() []Route {
 	return slices.Concat(
 		dataRoutes(), scopeRoutes(), freezeRoutes(), configRoutes(), draftRoutes(), publishRoutes(), launchRoutes(),
-		historyRoutes(), explainRoutes(), previewRoutes(), archiveRoutes(), identityRoutes(), accountRoutes(), rightsRoutes(), auditRoutes(), clusterRoutes(), instanceRoutes(), backupRoutes(), tenantRoutes(),
+		historyRoutes(), explainRoutes(), previewRoutes(), archiveRoutes(), identityRoutes(), federationRoutes(), accountRoutes(), rightsRoutes(), auditRoutes(), clusterRoutes(), instanceRoutes(), backupRoutes(), tenantRoutes(),
 	)
 }
 

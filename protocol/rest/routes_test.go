@@ -36,6 +36,7 @@ func sampleOf(t testing.TB, r Route, values map[string]string) request {
 		"preview-rollout":    `{"strategy":{"kind":"canary","rule":{"share":100}}}`,
 		"rollback-config":    `{"version":1}`, "promote": `{"from_env":"test","to_env":"prod"}`,
 		"login": `{"username":"nobody","password":"x"}`, "set-password": `{"old":"x","new":"y"}`,
+		"begin-device-login": `{"provider":"corp"}`, "finish-device-login": `{"provider":"corp","code":"x"}`, "end-sessions": `{"user":"vera"}`,
 		"create-token": `{"user":"vera"}`, "create-user": `{"name":"eve","password":"` + password + `"}`, "update-user": `{"description":"d"}`,
 		"create-binding": `{"user":"nobody","role":"admin","scope":""}`,
 		"create-role":    `{"name":"n","verbs":["read"]}`, "update-role": `{"verbs":["read"]}`,

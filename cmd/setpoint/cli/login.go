@@ -7,6 +7,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -164,35 +165,47 @@ func (a *app) loginPassword(ctx context.Context, f loginFlags) (config.Secret, e
 }
 
 func (a *app) logout() *cobra.Command {
-	return &cobra.Command{
+	var everywhere bool
+	cmd := &cobra.Command{
 		Use: "logout", Short: "End the session and forget its token", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			all, err := a.loadContexts()
-			if err != nil {
-				return err
-			}
-			name := a.contextName(all)
-			s, known := all.Contexts[name]
-			if !known || s.Token == "" {
-				return usagef("not logged in")
-			}
-			c, err := a.dial(s)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			// A session that the server does not know any more is over as well.
-			ended := c.Logout(cmd.Context())
-			if ended != nil && config.KindOf(ended) != config.Unauthenticated {
-				a.warn("the token is forgotten here, but lives on at the server until %s", when(s.ExpiresAt))
-			} else {
-				ended = nil
-			}
-			s.Token, s.ExpiresAt = "", time.Time{}
-			all.Contexts[name] = s
-			return errors.Join(a.saveContexts(all), ended)
-		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runLogout(cmd.Context(), everywhere) },
 	}
+	cmd.Flags().BoolVar(&everywhere, "everywhere", false, "end all your sessions, on every machine; tokens stay good")
+	return cmd
+}
+
+func (a *app) runLogout(ctx context.Context, everywhere bool) error {
+	all, err := a.loadContexts()
+	if err != nil {
+		return err
+	}
+	name := a.contextName(all)
+	s, known := all.Contexts[name]
+	if !known || s.Token == "" {
+		return usagef("not logged in")
+	}
+	c, err := a.dial(s)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	end := c.Logout
+	if everywhere {
+		end = func(ctx context.Context) error {
+			_, err := c.EndSessions(ctx, "")
+			return err
+		}
+	}
+	// A session that the server does not know any more is over as well.
+	ended := end(ctx)
+	if ended != nil && config.KindOf(ended) != config.Unauthenticated {
+		a.warn("the token is forgotten here, but lives on at the server until %s", when(s.ExpiresAt))
+	} else {
+		ended = nil
+	}
+	s.Token, s.ExpiresAt = "", time.Time{}
+	all.Contexts[name] = s
+	return errors.Join(a.saveContexts(all), ended)
 }
 
 func (a *app) whoami() *cobra.Command {
@@ -204,15 +217,24 @@ func (a *app) whoami() *cobra.Command {
 			}
 			t := table{}
 			t.add("user", who.User)
+			if who.Provider != "" {
+				t.add("known to", who.Provider)
+			}
+			if len(who.Groups) > 0 {
+				t.add("groups", strings.Join(who.Groups, " "))
+			}
 			t.add("proved by", who.Method)
 			if !who.ExpiresAt.IsZero() {
 				t.add("until", when(who.ExpiresAt))
 			}
 			for _, g := range who.Grants {
-				t.add("role", g.Role+" on "+scopeText(g.Scope))
+				t.add(effect(g, "role", "denied"), g.Role+" on "+whereText(g))
+			}
+			for _, r := range who.GroupGrants {
+				t.add(effect(r.Grant, "role", "denied"), r.Role+" on "+whereText(r.Grant)+" by group "+r.Group)
 			}
 			for _, g := range who.Narrow {
-				t.add("token narrowed to", g.Role+" on "+scopeText(g.Scope))
+				t.add("token narrowed to", g.Role+" on "+whereText(g))
 			}
 			return a.show(who, t)
 		})
