@@ -106,11 +106,11 @@ func (s *Sink) post(ctx context.Context, records []audit.Encoded) error {
 	case code >= 200 && code < 300:
 		return nil
 	case code == http.StatusBadRequest, code == http.StatusRequestEntityTooLarge, code == http.StatusUnprocessableEntity:
-		return config.Errorf(config.Invalid, "write", place, "the receiver refuses record %s for ever: %s", first, response.Status)
+		return config.Errorf(config.Invalid, "write", place, "the receiver refuses record %s for ever: %d %s", first, code, http.StatusText(code))
 	case code >= 300 && code < 400:
-		return config.Errorf(config.Unavailable, "write", place, "the receiver redirects (%s), which is not followed; set the address that it redirects to", response.Status)
+		return config.Errorf(config.Unavailable, "write", place, "the receiver redirects (%d), which is not followed; set the address that it redirects to", code)
 	default:
-		return config.Errorf(config.Unavailable, "write", place, "the receiver answered %s", response.Status)
+		return config.Errorf(config.Unavailable, "write", place, "the receiver answered %d %s", code, http.StatusText(code))
 	}
 }
 
