@@ -94,7 +94,7 @@ func Root(env Env) *cobra.Command {
 	)
 	a.add(root, configs, a.get(), a.ls(), a.edit(), a.draft(), a.validate(), a.importCommand(), a.export(), a.rm(), a.undelete())
 	a.add(root, releases, a.publish(), a.diff(), a.history(), a.rollback(), a.promote(), a.rollout(), a.preview(), a.explain(), a.watch())
-	a.add(root, admin, a.tenant(), a.appCommand(), a.envCommand(), a.user(), a.token(), a.role(), a.binding(), a.audit(), a.cluster(), a.instances(), a.backup())
+	a.add(root, admin, a.tenant(), a.appCommand(), a.envCommand(), a.user(), a.token(), a.role(), a.binding(), a.rights(), a.audit(), a.cluster(), a.instances(), a.backup())
 	a.add(root, session, a.login(), a.logout(), a.whoami(), a.contextCommand(), a.version())
 	return root
 }

@@ -37,7 +37,7 @@ func (a *app) token() *cobra.Command {
 func grantsText(grants []client.Grant) string {
 	var parts []string
 	for _, g := range grants {
-		parts = append(parts, g.Role+"@"+scopeText(g.Scope))
+		parts = append(parts, g.Role+"@"+whereText(g))
 	}
 	return dash(strings.Join(parts, ","))
 }
@@ -46,13 +46,14 @@ func (a *app) tokenCreate() *cobra.Command {
 	var n client.NewToken
 	var role, ttl string
 	var scopes []string
+	var pattern string
 	cmd := a.command("create", "Make a token and print its secret, this once", cobra.NoArgs,
 		func(ctx context.Context, c *client.Client, _ []string) error {
 			var err error
 			if n.TTL, err = lifetime(ttl); err != nil {
 				return err
 			}
-			if n.Grants, err = tokenGrants(role, scopes); err != nil {
+			if n.Grants, err = tokenGrants(role, scopes, pattern); err != nil {
 				return err
 			}
 			t, err := c.CreateToken(ctx, n)
@@ -68,19 +69,20 @@ func (a *app) tokenCreate() *cobra.Command {
 	cmd.Flags().StringVarP(&n.Description, "description", "d", "", "what it is for")
 	cmd.Flags().StringVar(&role, "role", "", "narrow it to this `ROLE`")
 	cmd.Flags().StringSliceVar(&scopes, "scope", nil, "narrow it to this `PATH`, / for everything; may be given again")
+	cmd.Flags().StringVar(&pattern, "pattern", "", patternHelp)
 	cmd.Flags().StringVar(&ttl, "ttl", "", "how `LONG` it lasts: 720h or 30d; without end if not given")
 	cmd.MarkFlagsRequiredTogether("role", "scope")
 	return cmd
 }
 
-func tokenGrants(role string, scopes []string) ([]client.Grant, error) {
+func tokenGrants(role string, scopes []string, pattern string) ([]client.Grant, error) {
 	var grants []client.Grant
 	for _, text := range scopes {
 		scope, err := config.ParsePath(text)
 		if err != nil {
 			return nil, err
 		}
-		grants = append(grants, client.Grant{Role: role, Scope: scope})
+		grants = append(grants, client.Grant{Role: role, Scope: scope, Pattern: pattern})
 	}
 	return grants, nil
 }
@@ -97,82 +99,6 @@ func (a *app) showNewToken(t client.CreatedToken) error {
 	a.note("token %s of %s, until %s; this is the only time that its secret is shown:", t.ID, t.User, when(t.ExpiresAt))
 	_, err := fmt.Fprintln(a.env.Stdout, t.Secret.Reveal())
 	return err
-}
-
-func (a *app) role() *cobra.Command {
-	ls := a.command("ls", "List the roles and what they may do", cobra.NoArgs, func(ctx context.Context, c *client.Client, _ []string) error {
-		all, err := collect(c.Roles(ctx), 0)
-		if err != nil {
-			return err
-		}
-		t := table{header: []string{"ROLE", "MAY", "DESCRIPTION"}}
-		for _, r := range all {
-			t.add(r.Name, strings.Join(r.Verbs, " "), r.Description)
-		}
-		return a.show(all, t)
-	})
-	return group("role", "Give roles to users and take them away", ls, a.grant("grant USER ROLE SCOPE"), a.revoke("revoke USER ROLE SCOPE"))
-}
-
-func (a *app) binding() *cobra.Command {
-	var user string
-	ls := a.command("ls", "List who has which role where", cobra.NoArgs, func(ctx context.Context, c *client.Client, _ []string) error {
-		all, err := collect(c.Bindings(ctx, user), 0)
-		if err != nil {
-			return err
-		}
-		t := table{header: []string{"ID", "USER", "ROLE", "SCOPE", "CREATED", "BY"}}
-		for _, b := range all {
-			t.add(b.ID, b.User, b.Role, scopeText(b.Scope), when(b.CreatedAt), b.CreatedBy)
-		}
-		return a.show(all, t)
-	})
-	ls.Flags().StringVar(&user, "user", "", "only of this `USER`")
-	rm := a.command("rm ID", "Take a role away, by the binding's id", cobra.ExactArgs(1), func(ctx context.Context, c *client.Client, args []string) error {
-		if err := c.DeleteBinding(ctx, args[0]); err != nil {
-			return err
-		}
-		return a.done(map[string]any{"deleted": args[0]}, "deleted binding %s", args[0])
-	})
-	return group("binding", "Manage the bindings of users to roles", a.grant("create USER ROLE SCOPE"), ls, rm)
-}
-
-func (a *app) grant(use string) *cobra.Command {
-	return a.command(use, "Give a user a role at a path and below; / is everything", cobra.ExactArgs(3),
-		func(ctx context.Context, c *client.Client, args []string) error {
-			scope, err := config.ParsePath(args[2])
-			if err != nil {
-				return err
-			}
-			b, err := c.CreateBinding(ctx, args[0], client.Grant{Role: args[1], Scope: scope})
-			if err != nil {
-				return err
-			}
-			return a.done(b, "%s is %s on %s", b.User, b.Role, scopeText(b.Scope))
-		})
-}
-
-func (a *app) revoke(use string) *cobra.Command {
-	return a.command(use, "Take a role at a path away from a user", cobra.ExactArgs(3),
-		func(ctx context.Context, c *client.Client, args []string) error {
-			scope, err := config.ParsePath(args[2])
-			if err != nil {
-				return err
-			}
-			for b, err := range c.Bindings(ctx, args[0]) {
-				if err != nil {
-					return err
-				}
-				if b.User == args[0] && b.Role == args[1] && b.Scope == scope {
-					if err := c.DeleteBinding(ctx, b.ID); err != nil {
-						return err
-					}
-					return a.done(b, "%s is no longer %s on %s", b.User, b.Role, scopeText(b.Scope))
-				}
-			}
-			return config.Errorf(config.NotFound, "revoke", "", "%s is not %s on %s; 'setpoint binding ls --user %s' lists what is",
-				args[0], args[1], scopeText(scope), args[0])
-		})
 }
 
 // lifetime reads "720h" or "30d"; "" is 0.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -17,9 +19,9 @@ func (a *app) user() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t := table{header: []string{"USER", "SERVICE", "DISABLED", "CREATED", "BY", "DESCRIPTION"}}
+		t := table{header: []string{"USER", "SERVICE", "DISABLED", "GROUPS", "CREATED", "BY", "DESCRIPTION"}}
 		for _, u := range all {
-			t.add(u.Name, yesNo(u.Service), yesNo(u.Disabled), when(u.CreatedAt), u.CreatedBy, u.Description)
+			t.add(u.Name, yesNo(u.Service), yesNo(u.Disabled), dash(strings.Join(u.Groups, ",")), when(u.CreatedAt), u.CreatedBy, u.Description)
 		}
 		return a.show(all, t)
 	})
@@ -29,7 +31,7 @@ func (a *app) user() *cobra.Command {
 			return err
 		}
 		return a.show(u, facts("user", u.Name, "service", yesNo(u.Service), "disabled", yesNo(u.Disabled),
-			"description", dash(u.Description), "created", when(u.CreatedAt)+" by "+u.CreatedBy))
+			"groups", dash(strings.Join(u.Groups, " ")), "description", dash(u.Description), "created", when(u.CreatedAt)+" by "+u.CreatedBy))
 	})
 	rm := a.command("rm USER", "Delete a user with its tokens and roles", cobra.ExactArgs(1), func(ctx context.Context, c *client.Client, args []string) error {
 		if err := c.DeleteUser(ctx, args[0], ""); err != nil {
@@ -89,6 +91,7 @@ func (a *app) userCreate() *cobra.Command {
 		})
 	cmd.Flags().BoolVar(&n.Service, "service", false, "a program: it has no password, only tokens")
 	cmd.Flags().StringVarP(&n.Description, "description", "d", "", "who it is")
+	cmd.Flags().StringSliceVar(&n.Groups, "group", nil, "put it into this `GROUP`; may be given again")
 	f.register(cmd)
 	return cmd
 }
@@ -111,6 +114,7 @@ func (a *app) showUser(u client.User, verb string, password config.Secret, show 
 func (a *app) userSet() *cobra.Command {
 	var description string
 	var disabled, newPassword bool
+	var groups []string
 	var f passwordFlags
 	var cmd *cobra.Command
 	cmd = a.command("set USER", "Change a user", cobra.ExactArgs(1), func(ctx context.Context, c *client.Client, args []string) error {
@@ -120,6 +124,10 @@ func (a *app) userSet() *cobra.Command {
 		}
 		if cmd.Flags().Changed("disabled") {
 			patch.Disabled = &disabled
+		}
+		if cmd.Flags().Changed("group") {
+			set := slices.DeleteFunc(groups, func(name string) bool { return name == "" })
+			patch.Groups = &set
 		}
 		var secret config.Secret
 		var show bool
@@ -141,6 +149,7 @@ func (a *app) userSet() *cobra.Command {
 	})
 	cmd.Flags().StringVarP(&description, "description", "d", "", "who it is")
 	cmd.Flags().BoolVar(&disabled, "disabled", false, "take all access away, or with =false give it back")
+	cmd.Flags().StringArrayVar(&groups, "group", nil, "all that it is in from now on is this `GROUP`, \"\" for none; may be given again")
 	cmd.Flags().BoolVar(&newPassword, "password", false, "set a new password: asks for it")
 	f.register(cmd)
 	return cmd
