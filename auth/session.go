@@ -53,6 +53,17 @@ type SessionRenewer interface {
 	RenewSession(ctx context.Context, session *Token, secret config.Secret) (*Token, error)
 }
 
+// Renewers returns the providers of the chain that vouch anew for sessions.
+func (c Chain) Renewers() []Renewer {
+	var all []Renewer
+	for _, p := range c.Providers() {
+		if r, ok := p.(Renewer); ok {
+			all = append(all, r)
+		}
+	}
+	return all
+}
+
 // Due reports whether the session's provider is to vouch for it anew.
 func (t *Token) Due(now time.Time) bool {
 	return !t.RenewAt.IsZero() && (!now.Before(t.RenewAt) || t.Overdue(now))

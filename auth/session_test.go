@@ -75,6 +75,29 @@ func TestRenewalIsReadWithItsSecretOnly(t *testing.T) {
 	}
 }
 
+type mayRenew struct{ auth.Renewer }
+
+func (mayRenew) Provider() string { return "corp" }
+
+type cannotRenew struct{}
+
+func (cannotRenew) Provider() string { return "other" }
+
+// federated is a driver with providers.
+type federated struct {
+	auth.Authenticator
+	providers []auth.Provider
+}
+
+func (f federated) Providers() []auth.Provider { return f.providers }
+
+func TestRenewersAreThoseProvidersThatCan(t *testing.T) {
+	got := auth.Chain{federated{providers: []auth.Provider{cannotRenew{}, mayRenew{}}}}.Renewers()
+	if len(got) != 1 || got[0].Provider() != "corp" {
+		t.Errorf("want corp alone, got %v", got)
+	}
+}
+
 func FuzzOpenRenewal(f *testing.F) {
 	_, secret, _ := auth.NewBearer()
 	sealed, err := auth.SealRenewal(secret, config.NewSecret("a refresh token"))

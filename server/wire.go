@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/setpointhq/setpoint/audit"
@@ -57,7 +58,7 @@ func (n *node) open(ctx context.Context) error {
 		return err
 	}
 	n.center = center.New(n.abilities(center.Options{
-		Sinks: sinks, Store: n.store, View: n.view, Formats: formats, Directory: directory, Now: n.options.Now,
+		Sinks: sinks, Store: n.store, View: n.view, Formats: formats, Directory: directory, Now: n.options.Now, Renewers: chain.Renewers(),
 		Authorizer: authorizer, Passwords: passwords, Limits: n.settings.Limits, Spool: n.settings.DataDir, Log: n.log.With("part", "center"),
 	}))
 	n.background("collector", paceCollector)
@@ -163,6 +164,9 @@ func (n *node) openAuth(ctx context.Context, env auth.Env) (chain auth.Chain, pa
 		if err := n.certified.add(chosen.Name, a, n.settings.TLS.Enabled); err != nil {
 			return nil, nil, nil, err
 		}
+		if closer, ok := a.(io.Closer); ok {
+			n.onClose("auth "+chosen.Name, closer.Close)
+		}
 		chain = append(chain, a)
 		if hasher, ok := a.(auth.PasswordHasher); ok && passwords == nil {
 			passwords = hasher
@@ -170,6 +174,9 @@ func (n *node) openAuth(ctx context.Context, env auth.Env) (chain auth.Chain, pa
 	}
 	if passwords == nil {
 		return nil, nil, nil, config.Errorf(config.Invalid, "start", "auth", "none of the drivers keeps passwords, which the user admin needs; add basic")
+	}
+	if err := chain.CheckProviders(); err != nil {
+		return nil, nil, nil, err
 	}
 	authorizer, err = n.settings.Authorization.Chosen()[0].Settings.Open(ctx, env)
 	return chain, passwords, authorizer, err
