@@ -35,8 +35,8 @@ type Settings struct {
 	Network    string        `yaml:"network" doc:"tls, or tcp for no encryption at all"`
 	Timeout    time.Duration `yaml:"timeout" doc:"the longest that a batch may take"`
 	MaxMessage plugin.Size   `yaml:"max_message" doc:"the largest request to a partition, as the brokers' message.max.bytes; a larger record can never be taken"`
-	SASL       SASL          `yaml:"sasl"`
-	TLS        peer.TLS      `yaml:"tls"`
+	SASL       SASL          `yaml:"sasl" doc:"how to log in"`
+	TLS        peer.TLS      `yaml:"tls" doc:"how the peer is verified, and what is shown to it"`
 }
 
 // SASL is how to log in.

@@ -30,7 +30,7 @@ type Settings struct {
 	Header      string        `yaml:"header" doc:"the name of a header that shows who sends, such as Authorization; empty for none"`
 	HeaderValue config.Secret `yaml:"header_value" doc:"the value of that header"`
 	Timeout     time.Duration `yaml:"timeout" doc:"the longest that a request may take"`
-	TLS         peer.TLS      `yaml:"tls"`
+	TLS         peer.TLS      `yaml:"tls" doc:"how the peer is verified, and what is shown to it"`
 }
 
 // Defaults fills every field but the address, which has none.

@@ -35,7 +35,7 @@ type Settings struct {
 	AppName  string        `yaml:"app_name" doc:"the name of the application in messages, at most 48 printable ASCII characters"`
 	DataID   string        `yaml:"data_id" doc:"the name of the structured data, name@number with your private enterprise number; 32473 is the one reserved for examples"`
 	Timeout  time.Duration `yaml:"timeout" doc:"the longest that connecting or sending a batch may take"`
-	TLS      peer.TLS      `yaml:"tls"`
+	TLS      peer.TLS      `yaml:"tls" doc:"how the peer is verified, and what is shown to it"`
 }
 
 // Defaults fills every field but the address, which has none.

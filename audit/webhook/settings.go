@@ -30,7 +30,7 @@ type Settings struct {
 	SecretFile   string        `yaml:"secret_file" doc:"a file with the secret, instead of secret; space around it does not count"`
 	Timeout      time.Duration `yaml:"timeout" doc:"the longest that a request may take"`
 	AllowPrivate []string      `yaml:"allow_private" doc:"networks, such as 10.1.0.0/16, that may be reached although they are private, loopback or link-local"`
-	TLS          peer.TLS      `yaml:"tls"`
+	TLS          peer.TLS      `yaml:"tls" doc:"how the peer is verified, and what is shown to it"`
 }
 
 // Defaults fills every field but the address and the secret, which have none.
