@@ -32,7 +32,7 @@ const place = "audit." + Name
 type Settings struct {
 	Brokers    []string      `yaml:"brokers" doc:"host:port of some brokers; the others are learned from them"`
 	Topic      string        `yaml:"topic" doc:"the topic, which must be there"`
-	Network    string        `yaml:"network" doc:"tls, or tcp for no encryption at all"`
+	Network    string        `yaml:"network" doc:"how to connect: tls, or tcp for no encryption at all"`
 	Timeout    time.Duration `yaml:"timeout" doc:"the longest that a batch may take"`
 	MaxMessage plugin.Size   `yaml:"max_message" doc:"the largest request to a partition, as the brokers' message.max.bytes; a larger record can never be taken"`
 	SASL       SASL          `yaml:"sasl" doc:"how to log in"`
@@ -41,7 +41,7 @@ type Settings struct {
 
 // SASL is how to log in.
 type SASL struct {
-	Mechanism    string        `yaml:"mechanism" doc:"plain (with tls only), scram-sha-256 or scram-sha-512; empty for no login"`
+	Mechanism    string        `yaml:"mechanism" doc:"the way: plain (with tls only), scram-sha-256 or scram-sha-512; empty for no login"`
 	Username     string        `yaml:"username" doc:"the user to log in as"`
 	Password     config.Secret `yaml:"password" doc:"the user's password"`
 	PasswordFile string        `yaml:"password_file" doc:"a file with the password, instead of password; line ends around it do not count"`

@@ -30,7 +30,7 @@ const place = "audit." + Name
 // Settings of the syslog driver.
 type Settings struct {
 	Address  string        `yaml:"address" doc:"host:port of the syslog server; 6514 is the usual port over TLS"`
-	Network  string        `yaml:"network" doc:"tls, or tcp for no encryption at all"`
+	Network  string        `yaml:"network" doc:"how to connect: tls, or tcp for no encryption at all"`
 	Facility string        `yaml:"facility" doc:"the facility: audit, auth, authpriv, daemon, user, local0 to local7 and so on"`
 	AppName  string        `yaml:"app_name" doc:"the name of the application in messages, at most 48 printable ASCII characters"`
 	DataID   string        `yaml:"data_id" doc:"the name of the structured data, name@number with your private enterprise number; 32473 is the one reserved for examples"`
