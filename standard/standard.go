@@ -38,10 +38,14 @@ func Drivers() *server.Drivers {
 	addOIDC(d)
 	addLDAP(d)
 	addMTLS(d)
+	addKubernetes(d)
 	d.Authorizers.Add(rbac.Name, func() auth.AuthorizerDriver { return new(rbac.Settings) })
 
 	d.Sinks.Add(file.Name, func() audit.Driver { return new(file.Settings) })
 	d.Sinks.Add(stdout.Name, func() audit.Driver { return new(stdout.Settings) })
+	addSyslog(d)
+	addWebhook(d)
+	addKafka(d)
 
 	d.Formats.Add("json", func() format.Format { return json.New() })
 	addYAML(d)

@@ -93,6 +93,9 @@ func (a *Authenticator) Close() error {
 // Provider is its name.
 func (a *Authenticator) Provider() string { return a.settings.Provider }
 
+// TakesPasswords says that people log in by name and password.
+func (*Authenticator) TakesPasswords() {}
+
 // Providers is itself.
 func (a *Authenticator) Providers() []auth.Provider { return []auth.Provider{a} }
 

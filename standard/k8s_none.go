@@ -1,0 +1,7 @@
+//go:build no_k8s
+
+package standard
+
+import "github.com/setpointhq/setpoint/server"
+
+func addKubernetes(*server.Drivers) {}
