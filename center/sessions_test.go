@@ -376,3 +376,27 @@ func BenchmarkSession(b *testing.B) {
 		})
 	}
 }
+
+// A provider's word, with no session made of it, is good for a watch for as long
+// as a session would be.
+func TestWatchOfSomebodyKnownElsewhere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := join(t, prepared(t))
+		n.house()
+		n.publish(app, "1")
+		_, err := n.CreateBinding(n.admin(), auth.Binding{User: "corp:alice", Role: auth.RoleClient, Scope: path(t, "acme")})
+		n.must(err)
+		watch, err := n.Watch(n.asAlice(), center.WatchRequest{Patterns: []string{"acme/shop/dev"}}, func() {})
+		n.must(err)
+		defer watch.Close()
+		if _, ok, err := watch.Next(); !ok || err != nil {
+			t.Fatalf("want a snapshot, got %v, %v", ok, err)
+		}
+		pass(12*time.Hour - time.Second)
+		_, _, err = watch.Next()
+		n.must(err)
+		pass(time.Second)
+		_, _, err = watch.Next()
+		wantKind(t, config.Unauthenticated, err)
+	})
+}

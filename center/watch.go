@@ -33,6 +33,7 @@ type Watch struct {
 	tenants  []string // that it is counted against
 	// password is the stored hash of the one that opened the watch, where one did.
 	password string
+	vouched  time.Time // when it was opened, and its provider vouched for who did
 	notify   func()
 
 	// What listings of instances tell of it. None of it changes.
@@ -88,6 +89,7 @@ func (c *Center) Watch(ctx context.Context, r WatchRequest, notify func()) (*Wat
 	if user, ok := c.directory.User(id.Subject); ok {
 		w.password = user.PasswordHash
 	}
+	w.vouched = c.now()
 	w.sub = c.view.Subscribe(view.Filter{Patterns: patterns, Client: r.Client, After: after}, notify)
 	c.instances.add(w, c.now().UTC().Round(0))
 	return w, nil
@@ -157,6 +159,11 @@ func (c *Center) resumeAt(ctx context.Context, op string, after config.Token) (i
 func (w *Watch) proven() bool {
 	if w.identity.TokenID != "" {
 		return true
+	}
+	// Who is known elsewhere is believed for as long as a login would last; bearer
+	// tokens and certificates the protocols look at more often.
+	if w.identity.Provider != "" {
+		return w.center.now().Sub(w.vouched) < w.center.limits.SessionTTL
 	}
 	user, ok := w.center.directory.User(w.identity.Subject)
 	return ok && !user.Disabled && user.PasswordHash == w.password
