@@ -226,7 +226,7 @@ func checkName(name string) error {
 		return err
 	}
 	if name == "ca" || strings.HasSuffix(name, keySuffix) {
-		return config.Errorf(config.Invalid, "certificate", name, "cannot be a node's or client's name: its files would be those of an authority or a key")
+		return config.Errorf(config.Invalid, "certificate", name, "cannot be a node's name, nor a client's: its files would be those of an authority or a key")
 	}
 	return nil
 }
