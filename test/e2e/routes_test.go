@@ -32,6 +32,7 @@ type operation struct {
 		Name     string `json:"name"`
 		In       string `json:"in"`
 		Required bool   `json:"required"`
+		Schema   schema `json:"schema"`
 	} `json:"parameters"`
 }
 
@@ -58,12 +59,12 @@ var public = []string{"login"}
 
 // selfService routes concern the caller alone: whoever has proved an identity
 // may use them.
-var selfService = []string{"logout", "whoami", "set-password", "list-roles", "get-version", "list-tokens", "create-token"}
+var selfService = []string{"logout", "whoami", "set-password", "list-roles", "can-i", "get-version", "list-tokens", "create-token"}
 
 // Where the parameters of paths point: to what is there, and to what is not.
 var (
-	present = map[string]string{"tenant": "acme", "app": "shop", "env": "prod", "name": "app.yaml", "version": "1", "freeze": "night"}
-	absent  = map[string]string{"tenant": "ghost", "app": "spook", "env": "haunt", "name": "fog.yaml", "version": "7", "id": "aaaaaaaaaaaa", "freeze": "mist"}
+	present = map[string]string{"tenant": "acme", "app": "shop", "env": "prod", "name": "app.yaml", "version": "1", "freeze": "night", "role": "releaser"}
+	absent  = map[string]string{"tenant": "ghost", "app": "spook", "env": "haunt", "name": "fog.yaml", "version": "7", "id": "aaaaaaaaaaaa", "freeze": "mist", "role": "shade"}
 )
 
 // route is one request that is right in form, so that only who sends it can be
@@ -81,6 +82,9 @@ func TestEveryRouteIsClosed(t *testing.T) {
 	s := start(t)
 	root, plain := s.root(), s.http()
 	build(t, root, "acme/shop/prod", "globex/web/prod")
+	if _, err := root.CreateRole(t.Context(), client.Role{Name: present["role"], Verbs: []string{"read"}}); err != nil {
+		t.Fatal(err)
+	}
 	publish(t, root, "acme/shop/prod/app.yaml", "secret: "+marker+"\n")
 	s.secret(config.NewSecret(marker))
 	acme := s.program("acme-app", client.Grant{Role: "client", Scope: path(t, "acme")})
@@ -196,7 +200,7 @@ func (s *server) everything(t testing.TB) map[string]string {
 	plain, seen := s.http(), map[string]string{}
 	for _, target := range []string{
 		"/v1/tenants", "/v1/tenants/acme", "/v1/tenants/acme/apps", "/v1/tenants/acme/apps/shop/envs", "/v1/tenants/acme/changesets",
-		"/v1/tenants/acme/apps/shop/envs/prod/configs?deleted=true", "/v1/users", "/v1/bindings", "/v1/tokens?user=acme-app",
+		"/v1/tenants/acme/apps/shop/envs/prod/configs?deleted=true", "/v1/users", "/v1/roles", "/v1/bindings", "/v1/tokens?user=acme-app",
 	} {
 		a := s.call(plain, "GET", target, nil, "Authorization", bearer(s.token))
 		if a.StatusCode != http.StatusOK {
@@ -231,7 +235,11 @@ func routeOf(t testing.TB, d description, method, target string, op operation, v
 		t.Fatalf("%s: the test has no value for a parameter", r.path)
 	}
 	for _, p := range op.Parameters {
-		if p.In == "query" && p.Required {
+		switch {
+		case p.In != "query" || !p.Required:
+		case len(p.Schema.Enum) > 0:
+			r.path += fmt.Sprint("?", p.Name, "=", p.Schema.Enum[0])
+		default:
 			r.path += "?" + p.Name + "=" + values["tenant"] + "/" + values["app"] + "/" + values["env"]
 		}
 	}
@@ -258,7 +266,7 @@ func routeOf(t testing.TB, d description, method, target string, op operation, v
 }
 
 // telling are the properties without which some bodies say nothing.
-var telling = []string{"content", "description", "share", "items", "from", "to"}
+var telling = []string{"content", "description", "verbs", "share", "items", "from", "to"}
 
 // sample makes a value of a schema: what is required of it, and what is telling.
 func (d description) sample(s *schema, name string, values map[string]string) any {
