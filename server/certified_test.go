@@ -1,6 +1,7 @@
 package server_test
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -327,5 +328,30 @@ func TestCertificatesNeedTLS(t *testing.T) {
 	}
 	if !strings.Contains(err.Error(), "while tls.enabled is false") {
 		t.Errorf("want it to say why, got %v", err)
+	}
+}
+
+func TestAClientByCertificateIsWelcomedOverWebSocket(t *testing.T) {
+	c := startCertified(t, nil)
+	conf := c.tls(c.issue(t, "deployer"))
+	conf.NextProtos = []string{"http/1.1"}
+	conn, err := (&tls.Dialer{Config: conf}).DialContext(t.Context(), "tcp", c.host(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const hello = "GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n" +
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	if _, err := io.WriteString(conn, hello); err != nil {
+		t.Fatal(err)
+	}
+	from := bufio.NewReader(conn)
+	resp, err := http.ReadResponse(from, nil)
+	if err != nil || resp.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("want the connection taken over, got %+v, %v", resp, err)
+	}
+	message, err := from.ReadString('}') // who is nobody yet is told nothing
+	if err != nil || !strings.Contains(message, `"type":"welcome"`) {
+		t.Errorf("want a welcome without a hello, got %q, %v", message, err)
 	}
 }

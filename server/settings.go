@@ -39,7 +39,7 @@ type Settings struct {
 	Cache         settings.Drivers[cache.Driver]          `yaml:"cache" doc:"where released content is kept close at hand"`
 	Auth          settings.Drivers[auth.Driver]           `yaml:"auth" doc:"what proves who is calling; each is asked in this order"`
 	Authorization settings.Drivers[auth.AuthorizerDriver] `yaml:"authorization" doc:"what decides who may do what"`
-	Audit         settings.Drivers[audit.Driver]            `yaml:"audit" doc:"where audit records are told besides the store, which always has them; each sink is told everything at least once, in order"`
+	Audit         settings.Drivers[audit.Driver]          `yaml:"audit" doc:"where audit records are told besides the store, which always has them; each sink is told everything at least once, in order"`
 	Formats       []string                                `yaml:"formats" doc:"the file formats that are known; where two claim a file ending, the first has it"`
 	Protocols     settings.Drivers[protocol.Driver]       `yaml:"protocols" doc:"what is spoken to clients"`
 	Limits        center.Limits                           `yaml:"limits" doc:"bounds of what the installation takes in"`
