@@ -46,6 +46,7 @@ func Drivers() *server.Drivers {
 	addSyslog(d)
 	addWebhook(d)
 	addKafka(d)
+	addOTel(d)
 
 	d.Formats.Add("json", func() format.Format { return json.New() })
 	addYAML(d)

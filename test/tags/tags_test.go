@@ -65,7 +65,7 @@ func dependencies(t *testing.T, tags ...string) []string {
 
 func TestATagLeavesItsDriverOut(t *testing.T) {
 	drivers := optional(t)
-	for _, tag := range []string{"no_rest", "no_ws", "no_grpc", "no_graphql", "no_etcd", "no_yaml", "no_toml", "no_jwt", "no_oidc", "no_ldap", "no_mtls", "no_k8s", "no_syslog", "no_webhook", "no_kafka"} {
+	for _, tag := range []string{"no_rest", "no_ws", "no_grpc", "no_graphql", "no_etcd", "no_yaml", "no_toml", "no_jwt", "no_oidc", "no_ldap", "no_mtls", "no_k8s", "no_syslog", "no_webhook", "no_kafka", "no_otel"} {
 		if drivers[tag] == "" {
 			t.Errorf("want the tag %s", tag)
 		}
