@@ -49,6 +49,7 @@ const (
 	scenarioResolve     = "resolve"
 	scenarioEtcd        = "etcd"
 	scenarioReads       = "reads"
+	scenarioIdentities  = "identities"
 )
 
 // scenarios lists them in the order in which they are measured.
@@ -79,6 +80,7 @@ func scenarios() []scenario {
 		scenario{name: scenarioResolve, measure: (*run).resolve},
 		scenario{name: scenarioEtcd, measure: (*run).etcd},
 		scenario{name: scenarioReads, measure: (*run).reads, more: true},
+		scenario{name: scenarioIdentities, measure: (*run).identities, own: true},
 	)
 }
 

@@ -38,6 +38,8 @@ type Setup struct {
 	Protocols []string `json:"protocols,omitempty"`
 	// GRPC is where gRPC is to have a port of its own, host:port; "" for nowhere.
 	GRPC string `json:"grpc,omitempty"`
+	// JWKS is a file with the keys of Issuer, whose tokens the server then takes.
+	JWKS string `json:"jwks,omitempty"`
 	// Cluster is what it is a member of; nil for a lone node.
 	Cluster *ClusterSetup `json:"cluster,omitempty"`
 }

@@ -58,7 +58,21 @@ func (r *run) open(ctx context.Context) (*target, error) {
 // openOwn starts a server, with its data in a folder that begins with that name,
 // which ends when the target is closed.
 func (r *run) openOwn(ctx context.Context, name string) (*target, error) {
-	own, err := r.startOwn(ctx, name)
+	port, err := freeport.Addr()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(r.dir, name+"-") // a scenario may start several
+	if err != nil {
+		return nil, err
+	}
+	return r.openWith(ctx, Setup{Dir: dir, Protocols: []string{"ws", "grpc", "graphql"}, GRPC: port})
+}
+
+// openWith starts a server that is set up in a certain way, which ends when the
+// target is closed.
+func (r *run) openWith(ctx context.Context, setup Setup) (*target, error) {
+	own, err := r.startServer(ctx, setup)
 	if err != nil {
 		return nil, err
 	}
@@ -68,20 +82,6 @@ func (r *run) openOwn(ctx context.Context, name string) (*target, error) {
 		return nil, errors.Join(err, t.close())
 	}
 	return t, nil
-}
-
-// startOwn starts a server that speaks everything that can be measured, with its
-// data in a folder that begins with that name.
-func (r *run) startOwn(ctx context.Context, name string) (*serverProcess, error) {
-	port, err := freeport.Addr()
-	if err != nil {
-		return nil, err
-	}
-	dir, err := os.MkdirTemp(r.dir, name+"-") // a scenario may start several
-	if err != nil {
-		return nil, err
-	}
-	return r.startServer(ctx, Setup{Dir: dir, Protocols: []string{"ws", "grpc", "graphql"}, GRPC: port})
 }
 
 // fresh returns the run on a server of its own, in which no scenario before has

@@ -160,6 +160,10 @@ func (e Env) serve(ctx context.Context, cmd *cobra.Command, setup bench.Setup, r
 	} else {
 		setup.GRPC = ""
 	}
+	if setup.JWKS != "" {
+		values["auth.jwt.name"], values["auth.jwt.issuer"], values["auth.jwt.audiences"] = bench.Issuer, bench.Issuer, bench.Issuer
+		values["auth.jwt.jwks_file"] = setup.JWKS
+	}
 	if c := setup.Cluster; c != nil {
 		values["cluster.name"] = c.Name
 		values["cluster.members"] = strings.Join(c.Members, ",")
@@ -170,6 +174,9 @@ func (e Env) serve(ctx context.Context, cmd *cobra.Command, setup bench.Setup, r
 	var from server.Sources
 	// What is spoken decides which other settings mean anything.
 	from.Presets = append(from.Presets, server.Flag{Name: "setpoint bench", Key: "protocols", Value: strings.Join(spoken, ",")})
+	if setup.JWKS != "" {
+		from.Presets = append(from.Presets, server.Flag{Name: "setpoint bench", Key: "auth", Value: "token,basic,jwt"})
+	}
 	for key, value := range values {
 		from.Presets = append(from.Presets, server.Flag{Name: "setpoint bench", Key: key, Value: value})
 	}
