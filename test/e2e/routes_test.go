@@ -55,11 +55,14 @@ type schema struct {
 }
 
 // public routes need no identity.
-var public = []string{"login"}
+var public = []string{"login", "begin-device-login", "finish-device-login", "list-providers"}
+
+// unclaimed are those of them that tell everybody that there is no provider here.
+var unclaimed = map[string]int{"begin-device-login": http.StatusNotFound, "finish-device-login": http.StatusNotFound, "list-providers": http.StatusOK}
 
 // selfService routes concern the caller alone: whoever has proved an identity
 // may use them.
-var selfService = []string{"logout", "whoami", "set-password", "list-roles", "can-i", "get-version", "list-tokens", "create-token"}
+var selfService = []string{"logout", "whoami", "end-sessions", "set-password", "list-roles", "can-i", "get-version", "list-tokens", "create-token"}
 
 // Where the parameters of paths point: to what is there, and to what is not.
 var (
@@ -139,6 +142,10 @@ func TestEveryRouteIsClosed(t *testing.T) {
 func judgeRoute(t testing.TB, who string, r route, a answer) {
 	t.Helper()
 	switch {
+	case unclaimed[r.id] != 0:
+		if a.StatusCode != unclaimed[r.id] {
+			t.Errorf("%s %s: want %d, got %s: %s", r.method, r.path, unclaimed[r.id], a.Status, a.body)
+		}
 	case slices.Contains(public, r.id):
 		wantProblem(t, http.StatusUnauthorized, "unauthenticated", a) // a wrong password
 	case who == "nobody":
