@@ -10,24 +10,25 @@ import (
 	"time"
 
 	"github.com/setpointhq/setpoint/auth"
+	"github.com/setpointhq/setpoint/auth/oidctest"
 	"github.com/setpointhq/setpoint/config"
 )
 
 func TestLoginWithABrowserIsRenewedAndLeft(t *testing.T) {
-	e := startExample(t)
-	f := openAt(t, e.Server, nil)
+	e := oidctest.Start(t)
+	f := openFor(t, e, nil)
 	v := login(t, e, f.provider)
-	wantIdentity(t, v.Identity, "corp:"+userID, "corp:dev", "corp:platform")
+	wantIdentity(t, v.Identity, "corp:"+oidctest.UserID, "corp:dev", "corp:platform")
 	if v.Renewal.Empty() || v.Until.Before(f.clock.Now().Add(9*time.Minute)) {
 		t.Fatalf("want it to be renewed in ten minutes, got %+v", v)
 	}
 
-	e.storage.regroup([]string{"ops"})
+	e.Regroup([]string{"ops"})
 	again, err := f.provider.Renew(t.Context(), v.Renewal)
 	if err != nil {
 		t.Fatal(err)
 	}
-	wantIdentity(t, again.Identity, "corp:"+userID, "corp:ops")
+	wantIdentity(t, again.Identity, "corp:"+oidctest.UserID, "corp:ops")
 	_, err = f.provider.Renew(t.Context(), v.Renewal)
 	wantKind(t, "a refresh token that was used", config.Unauthenticated, err)
 
@@ -35,7 +36,7 @@ func TestLoginWithABrowserIsRenewedAndLeft(t *testing.T) {
 	if !ok || !strings.Contains(page, "id_token_hint=") {
 		t.Fatalf("want a page to log out with a hint, got %q, %v", page, ok)
 	}
-	left, body := visit(t, browser(t, e.Server), page, nil)
+	left, body := oidctest.Visit(t, e.Browser(t), page, nil)
 	if left.StatusCode != http.StatusOK || !strings.Contains(body, "signed out") {
 		t.Errorf("want to be signed out, got %s: %s", left.Status, body)
 	}
@@ -56,22 +57,22 @@ func TestLoginWithABrowserIsRenewedAndLeft(t *testing.T) {
 }
 
 func TestNamesByAnotherClaim(t *testing.T) {
-	e := startExample(t)
-	f := openAt(t, e.Server, func(s *Settings) { s.SubjectClaim, s.GroupsClaim = "preferred_username", "" })
-	wantIdentity(t, login(t, e, f.provider).Identity, "corp:"+user)
-	f = openAt(t, e.Server, func(s *Settings) { s.SubjectClaim = "email" })
-	e.storage.regroup("one")
+	e := oidctest.Start(t)
+	f := openFor(t, e, func(s *Settings) { s.SubjectClaim, s.GroupsClaim = "preferred_username", "" })
+	wantIdentity(t, login(t, e, f.provider).Identity, "corp:"+oidctest.User)
+	f = openFor(t, e, func(s *Settings) { s.SubjectClaim = "email" })
+	e.Regroup("one")
 	wantIdentity(t, login(t, e, f.provider).Identity, "corp:test-user2@zitadel.ch", "corp:one")
 }
 
 func TestACodeIsGoodForOneLoginOnce(t *testing.T) {
-	e := startExample(t)
-	p := openAt(t, e.Server, nil).provider
+	e := oidctest.Start(t)
+	p := openFor(t, e, nil).provider
 	page, state, err := p.Begin(t.Context(), callback)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := consent(t, e, page)
+	answer := e.Login(t, page)
 	_, other, err := p.Begin(t.Context(), callback)
 	if err != nil {
 		t.Fatal(err)
@@ -102,9 +103,9 @@ func TestACodeIsGoodForOneLoginOnce(t *testing.T) {
 }
 
 func TestLoginWithADevice(t *testing.T) {
-	e := startExample(t)
-	p := openAt(t, e.Server, func(s *Settings) {
-		s.ClientID, s.ClientSecret = "device", config.NewSecret("device-secret")
+	e := oidctest.Start(t)
+	p := openFor(t, e, func(s *Settings) {
+		s.ClientID, s.ClientSecret = oidctest.DeviceID, config.NewSecret(oidctest.DeviceSecret)
 	}).provider
 	for _, action := range []string{"allowed", "denied"} {
 		code, err := p.BeginDevice(t.Context())
@@ -118,12 +119,11 @@ func TestLoginWithADevice(t *testing.T) {
 		if err != nil || done || wait != 5*time.Second {
 			t.Fatalf("want to wait for the person, got done %v, wait %s, %v", done, wait, err)
 		}
-		b := browser(t, e.Server)
-		visit(t, b, code.Complete, nil)
-		visit(t, b, e.URL+"/device/login", url.Values{"user_code": {code.UserCode}, "username": {user}, "password": {pass}})
-		if _, body := visit(t, b, e.URL+"/device/confirm?action="+action, nil); !strings.Contains(body, action) {
-			t.Fatalf("want it %s, got %s", action, body)
+		decide := e.Consent
+		if action == "denied" {
+			decide = e.Refuse
 		}
+		decide(t, code.Complete, code.UserCode)
 		v, done, _, err := p.PollDevice(t.Context(), code.Code)
 		if action == "denied" {
 			wantKind(t, "denied", config.Unauthenticated, err)
@@ -132,57 +132,57 @@ func TestLoginWithADevice(t *testing.T) {
 		if err != nil || !done {
 			t.Fatalf("want it done, got %v, %v", done, err)
 		}
-		wantIdentity(t, v.Identity, "corp:"+userID, "corp:dev", "corp:platform")
+		wantIdentity(t, v.Identity, "corp:"+oidctest.UserID, "corp:dev", "corp:platform")
 	}
 	_, _, _, err := p.PollDevice(t.Context(), config.NewSecret("unknown"))
 	wantKind(t, "an unknown code", config.Unauthenticated, err)
 }
 
 func TestKeysRotateDuringUse(t *testing.T) {
-	e := startExample(t)
-	f := openAt(t, e.Server, nil)
+	e := oidctest.Start(t)
+	f := openFor(t, e, nil)
 	login(t, e, f.provider)
 	login(t, e, f.provider)
-	if got := e.count("/keys"); got != 1 {
+	if got := e.Count("/keys"); got != 1 {
 		t.Errorf("want the keys asked for once, got %d times", got)
 	}
-	e.storage.rotate(t, "second")
-	wantIdentity(t, login(t, e, f.provider).Identity, "corp:"+userID, "corp:dev", "corp:platform")
-	if got := e.count("/keys"); got != 2 {
+	e.Rotate(t, "second")
+	wantIdentity(t, login(t, e, f.provider).Identity, "corp:"+oidctest.UserID, "corp:dev", "corp:platform")
+	if got := e.Count("/keys"); got != 2 {
 		t.Errorf("want the new keys asked for once, got %d times", got)
 	}
 	f.clock.pass(believed)
-	e.down.Store(true)
+	e.Maintain(true)
 	if _, _, err := f.provider.Begin(t.Context(), callback); err != nil {
 		t.Errorf("want what is known to stand in while the provider is down, got %v", err)
 	}
 }
 
 func TestTheProviderMayBeDownAtTheStart(t *testing.T) {
-	e := startExample(t)
-	e.down.Store(true)
-	f := openAt(t, e.Server, nil)
+	e := oidctest.Start(t)
+	e.Maintain(true)
+	f := openFor(t, e, nil)
 	_, _, err := f.provider.Begin(t.Context(), callback)
 	wantKind(t, "down", config.Unavailable, err)
 	_, _, err = f.provider.Begin(t.Context(), callback)
 	wantKind(t, "down a moment later", config.Unavailable, err)
 	const discovery = "/.well-known/openid-configuration"
-	if got := e.count(discovery); got != 1 {
+	if got := e.Count(discovery); got != 1 {
 		t.Errorf("want it left alone for a moment, got asked %d times", got)
 	}
-	e.down.Store(false)
+	e.Maintain(false)
 	f.clock.pass(restTime)
-	wantIdentity(t, login(t, e, f.provider).Identity, "corp:"+userID, "corp:dev", "corp:platform")
+	wantIdentity(t, login(t, e, f.provider).Identity, "corp:"+oidctest.UserID, "corp:dev", "corp:platform")
 }
 
 // access returns an access token of the user, as another program has it.
-func access(t *testing.T, e *example, p *Provider) config.Secret {
+func access(t *testing.T, e *oidctest.Provider, p *Provider) config.Secret {
 	t.Helper()
 	page, state, err := p.Begin(t.Context(), callback)
 	if err != nil {
 		t.Fatal(err)
 	}
-	answer := consent(t, e, page)
+	answer := e.Login(t, page)
 	s, _ := decodeState(state)
 	d, err := p.discover(t.Context())
 	if err != nil {
@@ -198,8 +198,8 @@ func access(t *testing.T, e *example, p *Provider) config.Secret {
 }
 
 func TestAccessTokensAreIntrospected(t *testing.T) {
-	e := startExample(t)
-	f := openAt(t, e.Server, func(s *Settings) { s.Introspect, s.PerAddress.Failures = true, 2 })
+	e := oidctest.Start(t)
+	f := openFor(t, e, func(s *Settings) { s.Introspect, s.PerAddress.Failures = true, 2 })
 	token := access(t, e, f.provider)
 	prove := func(token config.Secret) (auth.Identity, error) {
 		id, ok, err := f.Authenticate(t.Context(), auth.Credentials{Token: token, Address: "192.0.2.7"})
@@ -214,16 +214,16 @@ func TestAccessTokensAreIntrospected(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantIdentity(t, id, "corp:"+userID, "corp:dev", "corp:platform")
+		wantIdentity(t, id, "corp:"+oidctest.UserID, "corp:dev", "corp:platform")
 	}
-	if got := e.count(path); got != 1 {
+	if got := e.Count(path); got != 1 {
 		t.Errorf("want it asked about once, got %d times", got)
 	}
-	e.down.Store(true)
+	e.Maintain(true)
 	f.clock.pass(31 * time.Second)
 	_, err := prove(token)
 	wantKind(t, "the provider is down", config.Unavailable, err)
-	e.down.Store(false)
+	e.Maintain(false)
 	if _, err := prove(token); err != nil {
 		t.Errorf("want it asked about again, got %v", err)
 	}
@@ -244,24 +244,24 @@ func TestAccessTokensAreIntrospected(t *testing.T) {
 		t.Error("want no token in the log")
 	}
 
-	elsewhere := openAt(t, e.Server, func(s *Settings) { s.Introspect, s.Audience = true, "https://api.example" })
+	elsewhere := openFor(t, e, func(s *Settings) { s.Introspect, s.Audience = true, "https://api.example" })
 	_, _, err = elsewhere.Authenticate(t.Context(), auth.Credentials{Token: token})
 	wantKind(t, "a token for another audience", config.Unauthenticated, err)
 }
 
 func TestProgramsProveThemselvesWithClientCredentials(t *testing.T) {
-	e := startExample(t)
-	f := openAt(t, e.Server, func(s *Settings) {
-		s.Introspect, s.ClientID, s.ClientSecret = true, "sid1", config.NewSecret("verysecret")
+	e := oidctest.Start(t)
+	f := openFor(t, e, func(s *Settings) {
+		s.Introspect, s.ClientID, s.ClientSecret = true, oidctest.RobotID, config.NewSecret(oidctest.RobotSecret)
 	})
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.URL+"/oauth/token",
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, e.Issuer+"/oauth/token",
 		strings.NewReader(url.Values{"grant_type": {"client_credentials"}, "scope": {"openid"}}.Encode()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	r.SetBasicAuth("sid1", "verysecret")
-	answer, err := browser(t, e.Server).Do(r)
+	r.SetBasicAuth(oidctest.RobotID, oidctest.RobotSecret)
+	answer, err := e.Browser(t).Do(r)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestProgramsProveThemselvesWithClientCredentials(t *testing.T) {
 	if err := json.Unmarshal(body, &got); err != nil || got.Access == "" {
 		t.Fatalf("want an access token, got %s", body)
 	}
-	e.storage.regroup(nil)
+	e.Regroup(nil)
 	id, ok, err := f.Authenticate(t.Context(), auth.Credentials{Token: config.NewSecret(got.Access)})
 	if err != nil || !ok {
 		t.Fatalf("want it proved, got %v, %v", ok, err)
@@ -280,9 +280,9 @@ func TestProgramsProveThemselvesWithClientCredentials(t *testing.T) {
 }
 
 func TestOtherCredentialsAreLeftToOthers(t *testing.T) {
-	e := startExample(t)
-	on := openAt(t, e.Server, func(s *Settings) { s.Introspect = true })
-	off := openAt(t, e.Server, nil)
+	e := oidctest.Start(t)
+	on := openFor(t, e, func(s *Settings) { s.Introspect = true })
+	off := openFor(t, e, nil)
 	const foreign = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL290aGVyLmV4YW1wbGUifQ.c2ln"
 	tests := map[string]struct {
 		f *fixture
