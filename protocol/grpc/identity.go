@@ -53,7 +53,7 @@ func (s *service) EndSessions(ctx context.Context, in *setpointv1.EndSessionsReq
 		end = func(ctx context.Context) (int, error) { return s.center.EndSessions(ctx, in.GetUser()) }
 	}
 	ended, err := end(ctx)
-	return &setpointv1.EndSessionsResponse{Ended: int32(min(ended, math.MaxInt32))}, err //nolint:gosec // bounded
+	return &setpointv1.EndSessionsResponse{Ended: int32(min(ended, math.MaxInt32))}, err
 }
 
 // SetPassword implements setpointv1.IdentityServiceServer.
