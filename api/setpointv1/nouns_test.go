@@ -121,7 +121,7 @@ func nouns() []pairing {
 		of[audit.Verification]("VerifyAuditResponse", ""),
 		of[audit.Finding]("AuditFinding", "from=from_time until=until_time"),
 		of[auth.Grant]("Grant", ""),
-		of[auth.Token]("Token", "secret_hash="),
+		of[auth.Token]("Token", "secret_hash= renew_at= renew_by= renewal="),
 		of[auth.User]("User", "password_hash="),
 		of[auth.RoleInfo]("Role", ""),
 		of[auth.Binding]("Binding", ""),

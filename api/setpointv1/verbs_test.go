@@ -63,6 +63,9 @@ var rpcs = map[string]string{
 	"CreateJoinToken": "ClusterService.CreateJoinToken", "JoinTokens": "ClusterService.ListJoinTokens", "RevokeJoinToken": "ClusterService.RevokeJoinToken",
 	"Backup": "ClusterService.CreateBackup", "BackupName": "ClusterService.CreateBackup",
 
+	// People who consent on the page of a provider log in over REST.
+	"LoginVouched": "",
+
 	// Between nodes, and within one.
 	"CheckJoinToken": "", "RedeemJoinToken": "", "LocalInstances": "", "LocalReceipts": "", "Self": "",
 	"Run": "", "RunBackups": "", "LastBackup": "", "InstanceStats": "", "Limits": "", "Formats": "",
