@@ -16,7 +16,7 @@ import (
 )
 
 func TestMeasuresARunningServerAndLeavesNothingBehind(t *testing.T) {
-	measured := []string{scenarioCluster, scenarioBeside} // which start servers of their own
+	measured := []string{scenarioCluster, scenarioBeside, scenarioIdentities} // which start servers of their own
 	for _, tt := range []struct {
 		scenarios []string
 		want      []string // of subjects

@@ -143,6 +143,7 @@ func (c *Center) bindingTxn(ctx context.Context, op string, snap *view.Snapshot,
 	if made, ok := c.directory.role(b.Role); ok {
 		txn.Conds = append(txn.Conds, store.Cond{Key: record.Roles.Key(string(b.Role)), Revision: made.ModRevision})
 	}
+	inFormat(&txn, b.Group != "" || b.Deny || b.Pattern != "")
 	return txn, nil
 }
 

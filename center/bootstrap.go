@@ -34,6 +34,14 @@ func CheckFormat(ctx context.Context, s store.Store) error {
 	return nil
 }
 
+// inFormat adds to a change of rights what keeps programs that would misread it
+// from starting on the data: to them it would give more than it does.
+func inFormat(txn *store.Txn, misread bool) {
+	if misread {
+		txn.Writes = append(txn.Writes, store.Write{Key: record.FormatKey, Value: []byte(strconv.Itoa(record.Format))})
+	}
+}
+
 // Bootstrap prepares an empty store: the installation's id, and the user admin
 // with the given password or, if that is empty, a random one, which is returned
 // this once and stored nowhere in clear. On a store that was prepared before it does nothing, and created is

@@ -1,9 +1,11 @@
 package center_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/setpointhq/setpoint/auth"
 	"github.com/setpointhq/setpoint/center"
 	"github.com/setpointhq/setpoint/config"
 	"github.com/setpointhq/setpoint/internal/record"
@@ -18,8 +20,9 @@ func TestDataOfANewerProgramIsRefused(t *testing.T) {
 		kind         config.ErrorKind
 	}{
 		{name: "none, as the first program left it"},
-		{name: "this program's", format: "1"},
-		{name: "newer", format: "2", want: "written by a newer Setpoint (layout 2; this program knows up to 1)", kind: config.Unsupported},
+		{name: "older", format: "1"},
+		{name: "this program's", format: "2"},
+		{name: "newer", format: "3", want: "written by a newer Setpoint (layout 3; this program knows up to 2)", kind: config.Unsupported},
 		{name: "unreadable", format: "one", want: "does not say how its data is laid out", kind: config.Invalid},
 		{name: "negative", format: "-1", want: "does not say how its data is laid out", kind: config.Invalid},
 	} {
@@ -43,4 +46,47 @@ func TestDataOfANewerProgramIsRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A program from before groups, patterns and denials would give more than they do.
+func TestRightsThatOlderProgramsWouldMisreadRaiseTheLayout(t *testing.T) {
+	n := start(t)
+	n.house()
+	n.user("ann")
+	bind := func(b auth.Binding) {
+		t.Helper()
+		b.Role, b.Scope = auth.RoleClient, path(t, "acme")
+		_, err := n.CreateBinding(n.admin(), b)
+		n.must(err)
+	}
+	for name, test := range map[string]struct {
+		raises bool
+		act    func()
+	}{
+		"a grant to a user":      {false, func() { bind(auth.Binding{User: "ann"}) }},
+		"a grant to a group":     {true, func() { bind(auth.Binding{Group: "devs"}) }},
+		"a denial":               {true, func() { bind(auth.Binding{User: "ann", Deny: true}) }},
+		"a pattern":              {true, func() { bind(auth.Binding{User: "ann", Pattern: "*/prod"}) }},
+		"a token":                {false, func() { n.token() }},
+		"a token with a pattern": {true, func() { n.token(auth.Grant{Role: auth.RoleClient, Scope: path(t, "acme"), Pattern: "*/prod"}) }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := n.store.Commit(t.Context(), store.Txn{Writes: []store.Write{{Key: record.FormatKey, Value: []byte("1")}}})
+			n.must(err)
+			test.act()
+			want := "1"
+			if test.raises {
+				want = strconv.Itoa(record.Format)
+			}
+			if got := string(n.entries(record.FormatKey)[0].Value); got != want {
+				t.Errorf("want layout %s, got %s", want, got)
+			}
+		})
+	}
+}
+
+func (n *node) token(grants ...auth.Grant) {
+	n.t.Helper()
+	_, _, err := n.CreateToken(n.admin(), center.NewToken{Grants: grants})
+	n.must(err)
 }

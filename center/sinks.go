@@ -35,22 +35,13 @@ const (
 	sinkPatience = time.Minute
 )
 
-// sinkPosition is how far a sink has come.
-type sinkPosition struct {
-	// Sequence is the last checkpoint of which the sink has everything.
-	Sequence int64 `json:"sequence"`
-	// Told is how many records of the next one it has.
-	Told int       `json:"told,omitempty"`
-	At   time.Time `json:"at"`
-}
-
 // teller is one term of telling a sink.
 type teller struct {
 	center   *Center
 	term     store.Term
 	sink     AuditSink
 	key      string
-	at       sinkPosition
+	at       record.SinkPosition
 	revision int64 // of the position's key
 }
 
@@ -73,7 +64,7 @@ func (t *teller) load(ctx context.Context) error {
 		return err
 	}
 	t.revision = page.Entries[0].Revision
-	t.at, err = record.Decode[sinkPosition](page.Entries[0].Value)
+	t.at, err = record.Decode[record.SinkPosition](page.Entries[0].Value)
 	return err
 }
 
@@ -120,7 +111,7 @@ func (t *teller) catchUp(ctx context.Context, entries []store.Entry) error {
 			t.center.log.ErrorContext(ctx, "audit records were deleted because of their age before a sink had them",
 				"sink", t.sink.Name, "checkpoint", t.at.Sequence, "dropped", head.Dropped)
 		}
-		t.at = sinkPosition{Sequence: head.Dropped}
+		t.at = record.SinkPosition{Sequence: head.Dropped}
 	}
 	for t.at.Sequence < head.Sequence {
 		if err := t.checkpoint(ctx, t.at.Sequence+1); err != nil {
@@ -147,12 +138,12 @@ func (t *teller) checkpoint(ctx context.Context, sequence int64) error {
 		}
 		told += len(batch)
 		if told < len(keys) {
-			if err := t.note(ctx, sinkPosition{Sequence: sequence - 1, Told: told}); err != nil {
+			if err := t.note(ctx, record.SinkPosition{Sequence: sequence - 1, Told: told}); err != nil {
 				return err
 			}
 		}
 	}
-	return t.note(ctx, sinkPosition{Sequence: sequence})
+	return t.note(ctx, record.SinkPosition{Sequence: sequence})
 }
 
 // covered lists the records of a checkpoint, in their order.
@@ -254,8 +245,8 @@ func (t *teller) write(ctx context.Context, records []audit.Record) error {
 }
 
 // note keeps the position, unless the term is over.
-func (t *teller) note(ctx context.Context, at sinkPosition) error {
-	at.At = t.center.now().UTC().Round(0)
+func (t *teller) note(ctx context.Context, at record.SinkPosition) error {
+	at.Sink, at.At = t.sink.Name, t.center.now().UTC().Round(0)
 	revision, err := t.center.store.Commit(ctx, store.Txn{
 		Conds:  []store.Cond{t.term.Fence(), {Key: t.key, Revision: t.revision}},
 		Writes: []store.Write{{Key: t.key, Value: record.Encode(at)}},

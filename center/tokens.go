@@ -2,6 +2,7 @@ package center
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/setpointhq/setpoint/audit"
@@ -120,6 +121,7 @@ func (c *Center) issue(ctx context.Context, op string, t auth.Token) error {
 			// password change or a deletion that happens now.
 			txn.Conds = []store.Cond{{Key: record.Users.Key(t.User), Revision: u.ModRevision}}
 		}
+		inFormat(&txn, slices.ContainsFunc(t.Grants, func(g auth.Grant) bool { return !g.Everywhere() }))
 		dropped := 0
 		c.dropTokens(&txn, t.User, func(old *auth.Token) bool {
 			gone := dropped < maxTokensEnded && (old.Expired(c.now()) || c.directory.idledOut(old))

@@ -106,6 +106,15 @@ func noun(section Section, value []byte) (name string, at time.Time, err error) 
 	case Bindings:
 		b, err := Decode[auth.Binding](value)
 		return b.ID, b.CreatedAt, err
+	case Roles:
+		r, err := Decode[auth.RoleInfo](value)
+		if err == nil {
+			_, err = auth.ParseVerbs(r.Verbs)
+		}
+		return string(r.Name), r.CreatedAt, err
+	case Sinks:
+		p, err := Decode[SinkPosition](value)
+		return p.Sink, p.At, err
 	case Joins:
 		j, err := Decode[JoinToken](value)
 		return j.ID, j.CreatedAt, err

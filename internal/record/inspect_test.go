@@ -42,6 +42,8 @@ func entries() map[string][]byte {
 		"u/ann":                    EncodeUser(auth.User{Name: "ann", CreatedAt: made}),
 		"k/abc":                    EncodeToken(auth.Token{ID: "abc", CreatedAt: made}),
 		"g/def":                    Encode(auth.Binding{ID: "def", CreatedAt: made}),
+		"v/deployer":               Encode(auth.RoleInfo{Name: "deployer", Verbs: []string{"read"}, CreatedAt: made}),
+		"x/file":                   Encode(SinkPosition{Sink: "file", Sequence: 7, At: made}),
 		"j/ghi":                    Encode(JoinToken{JoinToken: config.JoinToken{ID: "ghi", CreatedAt: made}}),
 		"l/audit":                  []byte("n1"),
 		ClusterKey:                 []byte("k3vwq2ab"),

@@ -17,8 +17,6 @@
 //	s/c/<sequence>                    checkpoint: one link of that chain
 //	s/r/<sequence>                    the keys and hashes of a checkpoint's records
 //	u/<user>  k/<token>  g/<binding>  v/<role>  identities and rights
-//	q/<tenant>/<id>                   change request
-//	y/<tenant>/<id>/<number>          the content of one of its configs
 //	x/<sink>                          how far a sink of the audit has come
 //	j/<token>                         join token: lets a new node in
 //	l/<office>                        who holds the office; the store's own, see store.OfficeKey
@@ -54,8 +52,6 @@ const (
 	Tokens   Section = 'k'
 	Bindings Section = 'g'
 	Roles    Section = 'v'
-	Requests Section = 'q'
-	Proposed Section = 'y'
 	Sinks    Section = 'x'
 	Joins    Section = 'j'
 	Offices  Section = 'l'
@@ -71,7 +67,10 @@ const FormatKey = "m/format"
 // Format numbers the layout of keys and values. It is raised by a change that
 // programs from before it would misread, and by nothing else: they refuse to
 // start on such data.
-const Format = 1
+//
+// 2: bindings and tokens may deny, be for groups, or have patterns. A program from
+// before would take a denial for a grant, and a part for the whole.
+const Format = 2
 
 // DecodeFormat reads the value of FormatKey.
 func DecodeFormat(value []byte) (int, error) {

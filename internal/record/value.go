@@ -117,6 +117,16 @@ type Import struct {
 	Audits int64 `json:"audits"`
 }
 
+// SinkPosition is how far a sink of the audit has come.
+type SinkPosition struct {
+	Sink string `json:"sink"`
+	// Sequence is the last checkpoint of which the sink has everything.
+	Sequence int64 `json:"sequence"`
+	// Told is how many records of the next one it has.
+	Told int       `json:"told,omitempty"`
+	At   time.Time `json:"at"`
+}
+
 type storedUser struct {
 	auth.User
 	PasswordHash string `json:"password_hash,omitempty"`
