@@ -109,7 +109,7 @@ func TestNounsArriveWhole(t *testing.T) {
 	carries("preview instance", arrives(previewInstanceOf))
 	carries("grant", arrives(grantOf))
 	carries("user", arrives(userOf, "PasswordHash"))
-	carries("token", arrives(tokenOf, "SecretHash"))
+	carries("token", arrives(tokenOf, "SecretHash", "RenewAt", "RenewBy", "Renewal"))
 	carries("role", arrives(roleOf))
 	carries("binding", arrives(bindingOf))
 	carries("record", arrives(recordOf))
