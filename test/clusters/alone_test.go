@@ -1,9 +1,11 @@
 package clusters
 
 import (
+	"fmt"
 	"path/filepath"
 	"testing"
 
+	"github.com/setpointhq/setpoint/internal/record"
 	"github.com/setpointhq/setpoint/test/program"
 )
 
@@ -120,7 +122,7 @@ func TestDataDirectoryOfAnother(t *testing.T) {
 
 	// Data that a newer program has laid out; and, once it is put right, its own.
 	layout(t, n2.data, "99")
-	wantText(t, "start: unsupported: the data was written by a newer Setpoint (layout 99; this program knows up to 1): start that version or a later one", n2.refused())
+	wantText(t, fmt.Sprintf("start: unsupported: the data was written by a newer Setpoint (layout 99; this program knows up to %d): start that version or a later one", record.Format), n2.refused())
 	layout(t, n2.data, "1")
 	n2.restart()
 	h.login(n2)
