@@ -52,6 +52,9 @@ func (c *Cluster) node(name string) (*Node, error) {
 	n.Process.Env = []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "SETPOINT_DATA_DIR=" + n.Data,
 		"SETPOINT_HTTP_ADDR=" + n.addr("7400"), "SETPOINT_ADMIN_ADDR=" + n.addr("7402"),
+		// The clock that jumps here takes the even one along, by which sessions idle out
+		// and which no real jump moves; so sessions end by their age alone.
+		"SETPOINT_LIMITS_SESSION_IDLE=0",
 	}
 	for _, setting := range c.o.Env {
 		n.Process.Env = append(n.Process.Env, "SETPOINT_"+setting)
